@@ -1,0 +1,5 @@
+"""`python -m synthray`."""
+
+from synthray.cli import main
+
+main()

@@ -1,0 +1,3 @@
+"""The `synthray` command."""
+
+from synthray.cli.app import main as main

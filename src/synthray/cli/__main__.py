@@ -1,0 +1,5 @@
+"""`python -m synthray.cli`."""
+
+from synthray.cli.app import main
+
+main()

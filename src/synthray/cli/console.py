@@ -1,0 +1,71 @@
+"""What all commands share: progress, output for people and machines, errors as one line."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from synthray.errors import SynthrayWarning
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for machines.")]
+
+
+def out_console() -> Console:
+    """Where results go."""
+    return Console(highlight=False, soft_wrap=True)
+
+
+def error_console() -> Console:
+    """Where progress, warnings and errors go."""
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def emit(data: dict[str, Any], text: str, as_json: bool) -> None:
+    """A command's result: JSON for machines, else text for people."""
+    if as_json:
+        sys.stdout.write(json.dumps(data) + "\n")
+    else:
+        out_console().print(text, markup=False)
+
+
+@contextlib.contextmanager
+def progress_bar(what: str, unit: str = "") -> Iterator[Callable[[float, float], None]]:
+    """A progress bar with time left on standard error; yields a function that takes (done, total)."""
+    columns = (
+        TextColumn(what),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+    )
+    with Progress(*columns, TimeRemainingColumn(), console=error_console(), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextlib.contextmanager
+def warnings_as_lines() -> Iterator[None]:
+    """Show each of our warnings once, as a line on standard error."""
+    shown = warnings.showwarning
+    seen = set[str]()
+
+    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        if not issubclass(category, SynthrayWarning):
+            shown(message, category, *where, **more)
+        elif str(message) not in seen:
+            seen.add(str(message))
+            error_console().print(f"warning: {message}", style="yellow", markup=False)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", SynthrayWarning)
+        warnings.showwarning = show
+        yield

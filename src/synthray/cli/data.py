@@ -1,0 +1,101 @@
+"""Commands about data sets: generate, verify, and `data` for public samples."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from synthray.cli.console import JsonFlag, emit, error_console, progress_bar
+from synthray.errors import SynthrayError
+
+
+def generate(
+    recipe: Annotated[Path, typer.Argument(help="YAML recipe.")],
+    out: Annotated[Path, typer.Argument(help="Folder of the data set.")],
+    images: Annotated[int | None, typer.Option(help="Number of images, instead of the recipe's.", min=1)] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes; all cores by default.", min=1)] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Make a data set; run it again to resume or to extend it.
+
+    Example: synthray generate recipe.yaml out/ --workers 4
+    """
+    import synthray as sr
+
+    with progress_bar("generate", "images") as bar:
+        result = sr.generate(recipe, out, workers=workers, images=images, on_progress=bar)
+    facts: dict[str, Any] = {
+        "folder": str(result.folder),
+        "images": result.images,
+        "made": result.made,
+        "seconds": round(result.seconds, 2),
+        "images_per_second": round(result.made / result.seconds, 2) if result.made else None,
+    }
+    rate = f", {facts['images_per_second']} images/s" if result.made else ""
+    emit(facts, f"{out}: {result.images} images ({result.made} made now in {result.seconds:.0f} s{rate})", as_json)
+
+
+def verify(
+    out: Annotated[Path, typer.Argument(help="Folder of the data set.")],
+    as_json: JsonFlag = False,
+) -> None:
+    """Check every file of a data set against its manifest.
+
+    Example: synthray verify out/
+    """
+    from synthray.dataset import verify as check
+
+    report = check(out)
+    facts = {"images": report.images, "problems": [vars(problem) for problem in report.problems]}
+    lines = [f"{problem.file}: {problem.what}; {problem.mend}" for problem in report.problems]
+    emit(facts, "\n".join(lines) if lines else f"{out}: all {report.images} images are whole", as_json)
+    if report.problems:
+        raise SynthrayError(f"{out}: {len(report.problems)} files are not as they should be")
+
+
+data_app = typer.Typer(help="Public sample data.", no_args_is_help=True)
+
+
+@data_app.command("list")
+def list_data(as_json: JsonFlag = False) -> None:
+    """List the public sample data and what is here already.
+
+    Example: synthray data list
+    """
+    from synthray.dataset.public import SETS, local_path
+
+    facts = {name: {"about": entry.about, "here": str(local_path(name) or "")} for name, entry in SETS.items()}
+    emit(facts, "\n".join(f"{n}: {f['about']} ({f['here'] or 'not here'})" for n, f in facts.items()), as_json)
+
+
+@data_app.command("path")
+def path_of_data(name: Annotated[str, typer.Argument(help="Name of the data.")], as_json: JsonFlag = False) -> None:
+    """Print where data lies on this machine.
+
+    Example: synthray data path totalseg_example
+    """
+    from synthray.dataset.public import require_local
+
+    path = require_local(name)
+    emit({"path": str(path)}, str(path), as_json)
+
+
+@data_app.command("get")
+def get_data(
+    name: Annotated[str, typer.Argument(help="Name of the data.")] = "totalseg_example",
+    as_json: JsonFlag = False,
+) -> None:
+    """Download public sample data, checked by SHA-256; needs the internet.
+
+    Example: synthray data get totalseg_example
+    """
+    from synthray.dataset.public import fetch
+
+    error_console().print(f"getting {name} …", markup=False)
+    path = fetch(name)
+    emit({"path": str(path)}, str(path), as_json)
+
+
+COMMANDS = (generate, verify)

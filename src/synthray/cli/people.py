@@ -1,0 +1,172 @@
+"""Commands about one person: body, inspect, simulate."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from synthray.cli.console import JsonFlag, emit
+from synthray.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from synthray.anatomy import Patient
+    from synthray.anatomy.inspection import CtReport
+
+CtArgument = Annotated[
+    str, typer.Argument(help="CT: DICOM folder, .nii(.gz), .nrrd, .mha, or body:SEED.", metavar="CT")
+]
+LabelsOption = Annotated[Path | None, typer.Option(help="Label map on the CT's grid, or a folder of masks.")]
+NamesOption = Annotated[Path | None, typer.Option(help="JSON of label names; found beside the labels by default.")]
+LandmarksOption = Annotated[Path | None, typer.Option(help="Landmarks: .json, .csv, .mrk.json, .fcsv.")]
+KeepTable = Annotated[bool, typer.Option("--keep-table", help="Keep the table and what lies outside the body.")]
+
+
+def body(
+    out: Annotated[Path, typer.Argument(help="Folder to write to.")],
+    seed: Annotated[int, typer.Option(help="Which person.")] = 0,
+    region: Annotated[str, typer.Option(help="trunk, chest or pelvis.")] = "trunk",
+    voxel_mm: Annotated[float, typer.Option(help="Edge of a voxel in mm.")] = 2.0,
+    as_json: JsonFlag = False,
+) -> None:
+    """Write a built-in body as CT, labels and landmarks.
+
+    Example: synthray body --seed 3 body-3/
+    """
+    import synthray as sr
+    from synthray.anatomy import save_patient
+
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out}: not an empty folder; choose another")
+    person = sr.body(seed, region=region, voxel_mm=voxel_mm)
+    save_patient(person, out)
+    facts = {"folder": str(out), "shape": list(person.ct.shape), "structures": len(person.structure_names)}
+    emit(facts, f"wrote {out}: {' x '.join(map(str, person.ct.shape))} voxels, "
+         f"{facts['structures']} structures, {len(person.landmarks)} landmarks", as_json)  # fmt: skip
+
+
+def inspect(
+    ct: CtArgument,
+    labels: LabelsOption = None,
+    label_names: NamesOption = None,
+    landmarks: LandmarksOption = None,
+    picture: Annotated[Path | None, typer.Option(help="Also draw the three middle slices to this PNG.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Say what a CT holds: spacing, orientation, Hounsfield range, cut-offs, metal, labels, warnings.
+
+    Example: synthray inspect ct.nii.gz --picture ct.png
+    """
+    from synthray.anatomy import draw_ct, inspect_ct
+
+    if picture is not None and picture.suffix.lower() != ".png":
+        raise InputError(f"{picture}: the picture is a .png")
+    report, patient = inspect_ct(ct, labels=labels, label_names=label_names or _names(labels), landmarks=landmarks)
+    if picture is not None:
+        _write_png(picture, draw_ct(patient))
+    emit(asdict(report), _in_words(report), as_json)
+
+
+def _in_words(report: CtReport) -> str:
+    """A CT's facts as lines for people."""
+    size, spacing = (" x ".join(f"{n:g}" for n in numbers) for numbers in (report.shape, report.voxel_mm))
+    extent = " x ".join(f"{n * mm:.0f}" for n, mm in zip(report.shape, report.voxel_mm, strict=True))
+    percentiles = ", ".join(f"{p:g} %: {hu:.0f}" for p, hu in report.hu_percentiles.items() if p in (1, 50, 99, 100))
+    cut = ", ".join(f"{face} {share:.0%}" for face, share in report.cut_off.items() if share > 0.005) or "nowhere"
+    lines = [
+        f"{report.path}: {report.format}, {size} voxels of {spacing} mm = {extent} mm, axes {report.orientation}",
+        f"Hounsfield units  {percentiles}",
+        f"body cut off at   {cut}",
+        f"metal             {report.metal_voxels} voxels above 2500 HU",
+        f"labels            {', '.join(f'{n} ({c})' for n, c in report.labels.items()) or 'none'}",
+        f"landmarks         {', '.join(report.landmarks) or 'none'}",
+    ]
+    return "\n".join([*lines, *(f"warning: {note}" for note in report.warnings)])
+
+
+def _write_png(path: Path, picture: npt.NDArray[np.uint8]) -> None:
+    from PIL import Image
+
+    from synthray.dataset.shards import write_atomically
+
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, format="PNG")
+    write_atomically(path, buffer.getvalue())
+
+
+def simulate(
+    ct: CtArgument,
+    labels: LabelsOption = None,
+    label_names: NamesOption = None,
+    landmarks: LandmarksOption = None,
+    out: Annotated[Path, typer.Option(help="Picture to write: .png, .tif, or .npy for the float -log image.")] = Path(
+        "shot.png"
+    ),
+    view: Annotated[str, typer.Option(help="pa, ap, lat, inlet, outlet, obturator_oblique_left, …")] = "pa",
+    lao: Annotated[float, typer.Option(help="LAO angle in degrees, RAO negative.")] = 0.0,
+    cran: Annotated[float, typer.Option(help="Cranial angle in degrees, caudal negative.")] = 0.0,
+    roll: Annotated[float, typer.Option(help="Turn the picture clockwise, degrees.")] = 0.0,
+    target: Annotated[str, typer.Option(help="center, a landmark, or structures joined by +.")] = "center",
+    carm: Annotated[str, typer.Option(help="Device preset.")] = "cios-fusion",
+    size: Annotated[int, typer.Option(help="Rows of the picture.", min=8, max=8192)] = 768,
+    realism: Annotated[str, typer.Option(help="naive, heuristic or realistic.")] = "realistic",
+    kvp: Annotated[float, typer.Option(help="Tube voltage in kVp.")] = 90.0,
+    mas: Annotated[float, typer.Option(help="Tube output in mAs.")] = 4.0,
+    display: Annotated[str, typer.Option(help="Display preset: chest-pa, c-arm, linear, log-window.")] = "chest-pa",
+    lungs: Annotated[bool, typer.Option("--lungs", help="Find the lungs when they are not labelled.")] = False,
+    seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 0,
+    keep_table: KeepTable = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Simulate one X-ray with its masks, landmarks and camera.
+
+    Example: synthray simulate ct.nii.gz --labels labels.nii.gz --view ap --out shot.png
+    """
+    import synthray as sr
+    from synthray.anatomy import with_lungs
+    from synthray.dataset.make import target_mm
+    from synthray.imaging import ImagingSettings, Tube
+
+    patient = _load(ct, labels, label_names, landmarks, keep_table)
+    if lungs:
+        patient = with_lungs(patient)
+    device = sr.CArm.preset(carm).resized(size)
+    camera = device.view(target_mm(patient, target), lao, cran, roll, view=view)
+    settings = ImagingSettings(tube=Tube(tube_kvp=kvp), mas=mas)
+    sample = sr.simulate(patient, camera, realism, seed, settings=settings)  # type: ignore[arg-type]
+    written = sample.save(out, preset=display)
+    facts = {"files": [str(path) for path in written], **sample.describe()}
+    structures = len(facts["structures"])
+    seen = sum(mark["visible"] for mark in facts["landmarks"].values())
+    emit(
+        facts,
+        f"wrote {out} and {len(written) - 1} files beside it: {structures} masks, {seen} landmarks in view",
+        as_json,
+    )
+
+
+def _load(ct: str, labels: Path | None, names: Path | None, landmarks: Path | None, keep_table: bool) -> Patient:
+    import synthray as sr
+
+    if ct.startswith("body:"):
+        if not ct[5:].isdigit():
+            raise InputError(f"{ct}: a built-in body is body:SEED, such as body:3")
+        return sr.body(int(ct[5:]))
+    return sr.load_patient(
+        ct, labels=labels, label_names=names or _names(labels), landmarks=landmarks, remove_table=not keep_table
+    )
+
+
+def _names(labels: Path | None) -> Path | None:
+    from synthray.anatomy import find_label_names
+
+    return None if labels is None else find_label_names(labels)
+
+
+COMMANDS = (body, inspect, simulate)

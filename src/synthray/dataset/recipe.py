@@ -1,0 +1,339 @@
+"""Recipes: what a data set is made of. YAML, checked by pydantic; unknown keys are refused."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+import numpy as np
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from synthray.errors import InputError
+from synthray.geometry import PRESETS, Spread, ViewSampler, named_view
+from synthray.geometry import CArm as Device
+from synthray.imaging import Detector, ImagingSettings, Level, Scatter, Tube
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Strict(BaseModel):
+    """A part of a recipe: immutable, and no key that isn't known."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, allow_inf_nan=False)
+
+
+_HOW_TO_DRAW = "give a number, {uniform: [low, high]}, {log_uniform: [low, high]} or {normal: [mean, sd]}"
+
+
+def _spread(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float | Mapping):
+        raise ValueError(_HOW_TO_DRAW)
+    if not isinstance(value, Mapping):
+        return {"kind": "fixed", "first": float(value), "second": 0.0}
+    if set(value) == {"kind", "first", "second"}:
+        return dict(value)
+    if len(value) != 1 or next(iter(value)) not in ("uniform", "log_uniform", "normal"):
+        raise ValueError(_HOW_TO_DRAW)
+    kind, ends = next(iter(value.items()))
+    if not isinstance(ends, list | tuple) or len(ends) != 2:
+        raise ValueError(f"{kind} takes two numbers in a list")
+    return {"kind": kind, "first": ends[0], "second": ends[1]}
+
+
+class Draw(Strict):
+    """How a number is drawn.
+
+    In YAML: a plain number, `{uniform: [low, high]}`, `{log_uniform: [low, high]}` or `{normal: [mean, sd]}`.
+    """
+
+    kind: Literal["fixed", "uniform", "log_uniform", "normal"]
+    first: float
+    second: float
+
+    @model_validator(mode="after")
+    def _ends(self) -> Self:
+        try:
+            self.spread  # noqa: B018  # built once here, so that a bad range is found when the recipe is read
+        except InputError as error:
+            raise ValueError(str(error)) from None
+        return self
+
+    @property
+    def spread(self) -> Spread:
+        """The same as a geometry spread."""
+        return Spread(self.kind, self.first, self.second)
+
+
+Number = Annotated[Draw, BeforeValidator(_spread)]
+
+
+def fixed(value: float) -> Draw:
+    """A number that is always the same."""
+    return Draw(kind="fixed", first=value, second=0)
+
+
+class Person(Strict):
+    """One person, or with `count` several built-in bodies of neighbouring seeds: either `ct` or `body`."""
+
+    ct: str | None = None
+    labels: str | None = None
+    label_names: str | dict[int, str] | None = None
+    landmarks: str | None = None
+    body: int | None = Field(None, ge=0, description="seed of a built-in body")
+    count: int = Field(1, ge=1, le=100_000, description="number of bodies from that seed on")
+    region: str = "trunk"
+    voxel_mm: float | None = Field(None, gt=0, le=10, description="resample the CT, or size of a body's voxels")
+    find_lungs: bool = Field(False, description="add lung_left, lung_right and below_diaphragm when not labelled")
+    remove_table: bool = True
+    mirror: bool = Field(False, description="a mirror image of the person: left and right names are swapped")
+    split: Literal["train", "val"] = "train"
+    name: str | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.ct is None) == (self.body is None):
+            raise ValueError("give either 'ct' (a file or DICOM folder) or 'body' (a seed)")
+        if self.ct is not None and self.count != 1:
+            raise ValueError("'count' goes with 'body'")
+        return self
+
+
+class Views(Strict):
+    """Where the C-arm looks from; angles in degrees, lengths in mm."""
+
+    carm: str = "chest-pa"
+    view: str = "pa"
+    rows: int = Field(256, ge=8, le=8192)
+    columns: int | None = Field(None, ge=8, le=8192)
+    target: str = Field("center", description="'center', a landmark, or structures joined by +")
+    lao_deg: Number = fixed(0)
+    cran_deg: Number = fixed(0)
+    roll_deg: Number = fixed(0)
+    distance_mm: Number = fixed(0)
+    offset_mm: tuple[Number, Number, Number] = (fixed(0), fixed(0), fixed(0))
+    weight: float = Field(1.0, gt=0)
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        try:
+            named_view(self.view)
+        except InputError as error:
+            raise ValueError(str(error)) from None
+        if self.carm not in PRESETS:
+            raise ValueError(f"unknown C-arm '{self.carm}'; choose one of {', '.join(PRESETS)}")
+        return self
+
+    @property
+    def sampler(self) -> ViewSampler:
+        """The view sampler of these settings."""
+        x, y, z = self.offset_mm
+        return ViewSampler(
+            carm=Device.preset(self.carm).resized(self.rows, self.columns),
+            view=self.view,
+            lao_deg=self.lao_deg.spread,
+            cran_deg=self.cran_deg.spread,
+            roll_deg=self.roll_deg.spread,
+            distance_mm=self.distance_mm.spread,
+            offset_mm=(x.spread, y.spread, z.spread),
+        )
+
+
+class Imaging(Strict):
+    """Tube, dose and detector of each image."""
+
+    realism: Level = "realistic"
+    tube_kvp: Number = fixed(100)
+    aluminium_mm: Number = fixed(3.0)
+    copper_mm: Number = fixed(0.0)
+    mas: Number = fixed(4.0)
+    scatter_ratio: Number = fixed(0.3)
+    scatter_sigma_mm: Number = fixed(60.0)
+    focal_spot_mm: Number = fixed(0.6)
+    detectors: list[str] = Field(["csi-chest"], min_length=1, description="one is picked for each image")
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        try:
+            _ = [Detector.preset(name) for name in self.detectors]
+        except InputError as error:
+            raise ValueError(str(error)) from None
+        return self
+
+    def draw(self, rng: np.random.Generator) -> ImagingSettings:
+        """The settings of one image."""
+
+        def value(draw: Draw) -> float:
+            return draw.spread.draw(rng)
+
+        return ImagingSettings(
+            tube=Tube(
+                tube_kvp=value(self.tube_kvp), aluminium_mm=value(self.aluminium_mm), copper_mm=value(self.copper_mm)
+            ),
+            detector=Detector.preset(self.detectors[int(rng.integers(len(self.detectors)))]),
+            mas=value(self.mas),
+            scatter=Scatter(ratio=value(self.scatter_ratio), sigma_mm=value(self.scatter_sigma_mm)),
+            focal_spot_mm=value(self.focal_spot_mm),
+        )
+
+
+class Structure2D(Strict):
+    """A structure of the picture, made from 3-D structures: people outline X-rays by other rules than CTs.
+
+    A pixel belongs to it when the ray's path through one of the structures `of` exceeds `path_above_mm`, and when it
+    meets none of the structures `minus`. Borders towards the body's middle can be stricter: with
+    `medial_path_above_mm`, pixels between a row's longest path and the middle must exceed that length, or, where that
+    is less, the share `medial_row_fraction` of the row's longest path. (Lungs overlap the spine and the mediastinum
+    before and behind, by a few centimetres of path; a radiologist's lung field ends where they are in full view.)
+    Structures that a person doesn't have count as empty, except that one of `of` must be there.
+    """
+
+    of: list[str] = Field(min_length=1)
+    minus: list[str] = []
+    path_above_mm: float = Field(0.0, ge=0)
+    medial_path_above_mm: float = Field(0.0, ge=0)
+    medial_row_fraction: float = Field(1.0, gt=0, le=1)
+
+
+class Recipe(Strict):
+    """A whole data set; a sample is a pure function of (recipe, seed, index)."""
+
+    name: str = "dataset"
+    seed: int = Field(0, ge=0, lt=2**63)
+    images: int = Field(ge=1, le=100_000_000)
+    images_per_shard: int = Field(32, ge=1, le=100_000, description="a shard shows one person")
+    people: list[Person] = Field(min_length=1)
+    views: list[Views] = Field(default_factory=lambda: [Views()], min_length=1)
+    imaging: Imaging = Imaging()
+    structures: dict[str, Structure2D] = {}
+    landmarks: list[str] | Literal["all"] = "all"
+    keep_paths: list[str] = Field([], description="entries of 'structures' whose path lengths are stored too")
+    keep_area_density: bool = Field(False, description="also store the march, so that training can redraw the physics")
+
+    @model_validator(mode="after")
+    def _plain_names(self) -> Self:
+        for name in self.structures:
+            if not name.replace("_", "").replace("-", "").isalnum():
+                raise ValueError(f"structure name '{name}' may hold letters, digits, _ and - only")
+        for name in self.keep_paths:
+            if name not in self.structures:
+                raise ValueError(f"keep_paths: '{name}' is not one of the structures {', '.join(self.structures)}")
+        return self
+
+    def everyone(self) -> list[Person]:
+        """All people, bodies counted out, in order."""
+        found = []
+        for person in self.people:
+            for number in range(person.count):
+                if person.body is None:
+                    found.append(person)
+                else:
+                    found.append(person.model_copy(update={"body": person.body + number, "count": 1}))
+        return found
+
+
+def load_recipe(source: str | Path | Mapping[str, Any] | Recipe) -> Recipe:
+    """A recipe from a YAML file or a mapping; relative paths in a file are looked up beside it, then in SYNTHRAY_DATA.
+
+    Raises:
+        InputError: the file is missing or not YAML, a key is unknown or a value of the wrong kind.
+    """
+    if isinstance(source, Recipe):
+        return source
+    if isinstance(source, Mapping):
+        return parse(Recipe, source, "recipe")
+    path = Path(source)
+    recipe = parse(Recipe, read_yaml(path), str(path))
+    people = [_with_paths(person, path.parent) for person in recipe.people]
+    return recipe.model_copy(update={"people": people})
+
+
+def read_yaml(path: Path) -> Mapping[str, Any]:
+    """A YAML file that holds one mapping.
+
+    Raises:
+        InputError: it can't be read, is over 4 MB, uses aliases, or holds something else.
+    """
+    try:
+        if path.stat().st_size > 4_000_000:
+            raise InputError(f"{path}: over 4 MB, too large for a recipe")
+        text = path.read_text(encoding="utf-8")
+        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
+            raise InputError(f"{path}: YAML aliases (*name) are not supported in recipes; write the value out")
+        data = yaml.safe_load(text)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: can't be read ({error})") from None
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        line = f" at line {where.line + 1}" if where is not None else ""
+        raise InputError(f"{path}: not valid YAML{line}: {getattr(error, 'problem', 'malformed')}") from None
+    if not isinstance(data, Mapping):
+        raise InputError(f"{path}: a recipe is a mapping of keys to values")
+    return data
+
+
+def parse(model: type[Model], data: Mapping[str, Any], where: str) -> Model:
+    """A checked model; the first problem is told in one line with the key's path.
+
+    Raises:
+        InputError: a key is unknown, missing, or its value is wrong.
+    """
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise InputError(f"{where}: {_first_problem(model, error)}") from None
+
+
+def _first_problem(model: type[BaseModel], error: ValidationError) -> str:
+    problems = error.errors()
+    # A misspelt key is told before the missing one that it was meant to be.
+    problem = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
+    steps = [step for step in problem["loc"] if not (isinstance(step, str) and "[" in step)]
+    key = "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in steps).lstrip(".")
+    if problem["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(steps[-1]), _all_keys(model), n=1, cutoff=0.6)
+        return f"unknown key '{key}'" + (f"; did you mean '{near[0]}'?" if near else "")
+    if problem["type"] == "missing":
+        return f"missing key '{key}'"
+    message = problem["msg"].removeprefix("Value error, ")
+    given = problem.get("input")
+    shown = f" (got {given!r})" if isinstance(given, str | int | float | bool) else ""
+    return f"{key}: {message}{shown}" if key else message
+
+
+def _all_keys(model: type[BaseModel]) -> list[str]:
+    """Keys of a model and of the models inside it."""
+    keys: list[str] = []
+    waiting: list[Any] = [model]
+    seen: set[Any] = set()
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, type) and issubclass(item, BaseModel) and item not in seen:
+            seen.add(item)
+            keys += item.model_fields
+            waiting += [field.annotation for field in item.model_fields.values()]
+        else:
+            waiting += getattr(item, "__args__", ())
+    return keys
+
+
+def _with_paths(person: Person, folder: Path) -> Person:
+    updates = {}
+    for key in ("ct", "labels", "label_names", "landmarks"):
+        value = getattr(person, key)
+        if isinstance(value, str):
+            updates[key] = str(_found(value, folder))
+    return person.model_copy(update=updates)
+
+
+def _found(value: str, folder: Path) -> Path:
+    roots = [folder, *([Path(os.environ["SYNTHRAY_DATA"])] if os.environ.get("SYNTHRAY_DATA") else [])]
+    for root in roots:
+        if (root / value).exists():
+            return (root / value).resolve()
+    raise InputError(f"{value}: not found in {' or '.join(str(root.resolve()) for root in roots)}")

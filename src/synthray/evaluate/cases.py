@@ -1,0 +1,228 @@
+"""Images with truth, from folders and from other people's HDF5 files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from synthray.errors import InputError, MissingExtraError
+from synthray.models.image_reader import read_image
+
+_MASKS = "masks_"
+
+# Classes 1 to 6 of the preprocessed DeepFluoro file (Grupp et al. 2020), by the names that synthray uses.
+DEEPFLUORO_LABELS: Mapping[int, str] = {
+    1: "hip_left",
+    2: "hip_right",
+    3: "vertebrae",
+    4: "sacrum",
+    5: "femur_left",
+    6: "femur_right",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One image with its truth.
+
+    Attributes:
+        id: name in tables and pictures.
+        image: (rows, columns) grey values of any range.
+        masks: structure -> (rows, columns) bool; only structures whose truth is known.
+        landmarks_px: landmark -> (2,) (column, row) in image pixels; only those in view.
+        group: whose image it is; intervals resample groups. None: a person of its own.
+        pixel_mm: side of a pixel, where distances in mm are wanted.
+    """
+
+    id: str
+    image: npt.NDArray[np.floating]
+    masks: Mapping[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
+    landmarks_px: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
+    group: str | None = None
+    pixel_mm: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, mask in self.masks.items():
+            if mask.shape != self.image.shape:
+                raise InputError(
+                    f"{self.id}: mask '{name}' has {mask.shape} pixels, the image {self.image.shape}; they must agree"
+                )
+
+
+@dataclass(frozen=True)
+class ImageFolder:
+    """The files of a folder with `images/` and `masks_STRUCTURE/`.
+
+    Attributes:
+        images: stem -> image file, sorted.
+        masks: structure -> stem -> mask file.
+        groups: stem -> whose image it is, as far as `index.json` says.
+    """
+
+    images: Mapping[str, Path]
+    masks: Mapping[str, Mapping[str, Path]]
+    groups: Mapping[str, str]
+
+    def cases(self, structures: Collection[str]) -> Iterator[Case]:
+        """The images that have a mask of at least one of the structures, read one by one."""
+        for stem, file in self.images.items():
+            held = {name: self.masks[name][stem] for name in structures if stem in self.masks.get(name, {})}
+            if held:
+                masks = {name: _read_mask(path) for name, path in held.items()}
+                yield Case(stem, read_image(file), masks, group=self.groups.get(stem))
+
+
+def read_folder(
+    data_dir: str | Path,
+    *,
+    stems: Collection[str] | None = None,
+    where: Mapping[str, Any] | None = None,
+) -> ImageFolder:
+    """List a folder of X-rays with `images/`, `masks_STRUCTURE/` of equal stems, and perhaps `index.json`.
+
+    `index.json` is a list of objects, one per image, with `stem` and anything else; `patient`, where given, is the
+    group for intervals.
+
+    Args:
+        data_dir: the folder.
+        stems: only these images.
+        where: only images whose entry in `index.json` has these values, such as `{"lung_ok": True}`.
+
+    Raises:
+        InputError: a folder or file is missing or empty, two images share a stem, or nothing is left.
+    """
+    folder = Path(data_dir)
+    images = _files_by_stem(folder / "images")
+    masks = {
+        path.name.removeprefix(_MASKS): _files_by_stem(path)
+        for path in sorted(folder.glob(f"{_MASKS}*"))
+        if path.is_dir()
+    }
+    if not masks:
+        raise InputError(f"{folder}: has no folder masks_STRUCTURE beside images/, so there is nothing to score")
+    index = _read_index(folder / "index.json")
+    if where and not index:
+        raise InputError(f"{folder}: has no index.json to choose images by {', '.join(where)}")
+    if stems is not None and (unknown := sorted(set(stems) - set(images))):
+        raise InputError(f"{folder / 'images'}: has no image '{unknown[0]}' ({len(unknown)} of the stems are missing)")
+    chosen = {
+        stem: path
+        for stem, path in images.items()
+        if (stems is None or stem in stems) and _matches(index.get(stem, {}), where or {})
+    }
+    if not chosen:
+        raise InputError(f"{folder}: no image is left to score after choosing by {', '.join(where or ['stems'])}")
+    groups = {stem: str(entry["patient"]) for stem, entry in index.items() if entry.get("patient") is not None}
+    return ImageFolder(chosen, masks, groups)
+
+
+def _matches(entry: Mapping[str, Any], where: Mapping[str, Any]) -> bool:
+    return all(key in entry and entry[key] == value for key, value in where.items())
+
+
+def _files_by_stem(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; data to score has images/ and masks_STRUCTURE/")
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or not path.is_file():
+            continue
+        if path.stem in found:
+            raise InputError(f"{folder}: {found[path.stem].name} and {path.name} share a stem; rename one")
+        found[path.stem] = path
+    if not found:
+        raise InputError(f"{folder}: is empty")
+    return found
+
+
+def _read_index(path: Path) -> dict[str, dict[str, Any]]:
+    if not path.exists():
+        return {}
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+        return {str(entry["stem"]): dict(entry) for entry in entries}
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{path}: must be a JSON list of objects with a 'stem' each ({error})") from error
+
+
+def _read_mask(path: Path) -> npt.NDArray[np.bool_]:
+    values = read_image(path)
+    # 0/1 and 0/255 files alike, and grey edges of a resampled mask.
+    return values > values.max() / 2
+
+
+def read_deepfluoro(
+    path: str | Path,
+    *,
+    specimens: Sequence[str] | None = None,
+    labels: Mapping[int, str] = DEEPFLUORO_LABELS,
+    pixel_mm: float | None = None,
+) -> Iterator[Case]:
+    """Images of the preprocessed DeepFluoro layout: per specimen `projs`, `segs` and `lands`, plus `land-names`.
+
+    Also the SyntheX releases that keep this inner layout. Landmarks that are infinite, NaN or outside the image are
+    left out.
+
+    Args:
+        path: the HDF5 file.
+        specimens: only these groups, such as `["01"]`; each is one person.
+        labels: class number in `segs` -> structure.
+        pixel_mm: side of a pixel after the file's downsampling, when known.
+
+    Raises:
+        MissingExtraError: h5py is not installed.
+        InputError: not such a file, or a specimen is missing.
+    """
+    try:
+        import h5py
+    except ImportError as absent:
+        raise MissingExtraError("reading HDF5 files", "hdf5") from absent
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise InputError(f"{path}: is missing or not a readable HDF5 file") from error
+    with file:
+        people = sorted(name for name, group in file.items() if isinstance(group, h5py.Group) and "projs" in group)
+        if not people:
+            raise InputError(f"{path}: has no group with 'projs'; the preprocessed DeepFluoro layout is expected")
+        for person in specimens or people:
+            if person not in people:
+                raise InputError(f"{path}: has no specimen '{person}'; it has {', '.join(people)}")
+        names = _landmark_names(file)
+        for person in specimens or people:
+            yield from _specimen_cases(file[person], person, names, labels, pixel_mm)
+
+
+def _landmark_names(file: Any) -> list[str]:
+    if "land-names" not in file:
+        return []
+    group = file["land-names"]
+    stored = [group[key][()] for key in sorted(group) if key.startswith("land-")]
+    return [value.decode() if isinstance(value, bytes) else str(value) for value in stored]
+
+
+def _specimen_cases(
+    group: Any, person: str, names: Sequence[str], labels: Mapping[int, str], pixel_mm: float | None
+) -> Iterator[Case]:
+    count = len(group["projs"])
+    for key in ("segs", "lands"):
+        if key in group and len(group[key]) != count:
+            raise InputError(f"{group.file.filename}: {person}/{key} has {len(group[key])} entries for {count} images")
+    for i in range(count):
+        image = np.asarray(group["projs"][i], dtype=np.float32)
+        classes = np.asarray(group["segs"][i]) if "segs" in group else None
+        masks = {} if classes is None else {name: classes == number for number, name in labels.items()}
+        points = np.asarray(group["lands"][i], dtype=np.float64) if "lands" in group else np.empty((2, 0))
+        rows, columns = image.shape
+        landmarks = {
+            name: point
+            for name, point in zip(names, points.T, strict=False)
+            if np.isfinite(point).all() and (point > -0.5).all() and point[0] < columns - 0.5 and point[1] < rows - 0.5
+        }
+        yield Case(f"{person}/{i:03d}", image, masks, landmarks, group=person, pixel_mm=pixel_mm)

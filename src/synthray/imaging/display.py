@@ -1,0 +1,141 @@
+"""From the -log image to grey values for people and networks: windows that no single pixel can move."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from synthray.errors import InputError
+from synthray.imaging.blur import gaussian
+from synthray.imaging.checks import check_between
+
+Image = npt.NDArray[np.float32]
+
+# -log below which a pixel counts as direct exposure: a centimetre of water shows 0.2.
+_DIRECT_EXPOSURE = 0.15
+_SAMPLED_PIXELS = 65536
+
+
+@dataclass(frozen=True, kw_only=True)
+class DisplayPreset:
+    """How a -log image becomes grey values.
+
+    Attributes:
+        scale: "log" shows -ln(signal), "linear" shows the absorbed fraction 1 - signal.
+        anchors: image values shown as black and white, or None to take them from `percentiles`.
+        percentiles: of the pixels behind the object, taken when `anchors` is None.
+        gamma: exponent of the grey value, 1 is none.
+        sigmoid: gain of a logistic curve through the middle grey, 0 is none.
+        invert: False shows high attenuation bright and direct exposure black, as radiographs are read.
+        contrast: gain of the detail at 1/16 and 1/64 of the image's width, 0 is none.
+        bits: 8 or 16.
+    """
+
+    scale: Literal["log", "linear"] = "log"
+    anchors: tuple[float, float] | None = None
+    percentiles: tuple[float, float] = (1.0, 99.0)
+    gamma: float = 1.0
+    sigmoid: float = 0.0
+    invert: bool = False
+    contrast: float = 0.0
+    bits: Literal[8, 16] = 8
+
+    def __post_init__(self) -> None:
+        if self.scale not in ("log", "linear"):
+            raise InputError(f"display scale must be log or linear, got '{self.scale}'")
+        if self.bits not in (8, 16):
+            raise InputError(f"display bits must be 8 or 16, got {self.bits}")
+        low, high = self.percentiles if self.anchors is None else self.anchors
+        if not low < high or (self.anchors is None and not 0 <= low < high <= 100):
+            raise InputError(f"display window must rise from black to white, got {low} to {high}")
+        check_between("display gamma", self.gamma, 0.1, 10)
+        check_between("display sigmoid", self.sigmoid, 0, 30)
+        check_between("display contrast", self.contrast, 0, 5)
+
+
+DISPLAY_PRESETS = MappingProxyType(
+    {
+        "linear": DisplayPreset(scale="linear", anchors=(0.0, 1.0)),
+        "log-window": DisplayPreset(anchors=(0.0, 6.0)),
+        "chest-pa": DisplayPreset(percentiles=(0.5, 99.5), sigmoid=3.0, contrast=0.4),
+        "c-arm": DisplayPreset(percentiles=(1.0, 99.5), contrast=0.2, invert=True),
+    }
+)
+
+
+def display(image: npt.ArrayLike, preset: str | DisplayPreset = "chest-pa") -> npt.NDArray[Any]:
+    """Grey values of a -log image.
+
+    Args:
+        image: (..., row, column) -ln(signal / open-field signal); every image of a batch is windowed by itself.
+        preset: a name in `DISPLAY_PRESETS`, or a `DisplayPreset`.
+
+    Returns:
+        (..., row, column) uint8 or uint16.
+
+    Raises:
+        InputError: unknown preset or not an image.
+    """
+    chosen = _preset(preset)
+    values = np.asarray(image, dtype=np.float32)
+    if values.ndim < 2:
+        raise InputError(f"display needs an image (..., row, column), got shape {values.shape}")
+    flat = values.reshape(-1, *values.shape[-2:])
+    return np.stack([_quantised(_grey(one, chosen), chosen) for one in flat]).reshape(values.shape)
+
+
+def window(image: Image, preset: DisplayPreset) -> tuple[float, float]:
+    """Image values that become black and white: the fixed anchors, or percentiles of the pixels behind the object.
+
+    A regular subset of at most 65536 pixels is enough. With less than 1 % of the image behind an object, the window
+    is that of "log-window".
+    """
+    if preset.anchors is not None:
+        return preset.anchors
+    step = max(1, int(np.sqrt(image.size / _SAMPLED_PIXELS)))
+    sample = image[::step, ::step].ravel()
+    behind = sample[sample > _DIRECT_EXPOSURE]
+    if len(behind) < 0.01 * len(sample):
+        return 0.0, 6.0
+    low, high = np.percentile(behind, preset.percentiles)
+    # A flat object must not have its noise stretched to full contrast.
+    return float(low), float(max(high, low + 0.1))
+
+
+def _preset(preset: str | DisplayPreset) -> DisplayPreset:
+    if isinstance(preset, DisplayPreset):
+        return preset
+    if preset not in DISPLAY_PRESETS:
+        raise InputError(f"no display preset '{preset}'; known are {', '.join(DISPLAY_PRESETS)}")
+    return DISPLAY_PRESETS[preset]
+
+
+def _grey(image: Image, preset: DisplayPreset) -> Image:
+    """(row, column) within 0 to 1."""
+    shown = image if preset.scale == "log" else -np.expm1(-image)
+    low, high = window(shown, preset)
+    if preset.contrast:
+        shown = _enhance(np.clip(shown, low - (high - low), high + (high - low)), preset.contrast)
+    grey = np.clip((shown - low) / (high - low), 0, 1)
+    if preset.gamma != 1:
+        grey = grey**preset.gamma
+    if preset.sigmoid:
+        curve = np.tanh(preset.sigmoid / 2 * (grey - 0.5))
+        grey = 0.5 + 0.5 * curve / np.tanh(preset.sigmoid / 4)
+    return (1 - grey if preset.invert else grey).astype(np.float32)
+
+
+def _enhance(image: Image, gain: float) -> Image:
+    """Unsharp masking at two scales; the coarse one counts half."""
+    width = max(image.shape)
+    fine, coarse = gaussian(image, width / 64), gaussian(image, width / 16)
+    return image + gain * (image - fine) + gain / 2 * (image - coarse)
+
+
+def _quantised(grey: Image, preset: DisplayPreset) -> npt.NDArray[Any]:
+    highest = 2**preset.bits - 1
+    return np.rint(grey * highest).astype(np.uint8 if preset.bits == 8 else np.uint16)

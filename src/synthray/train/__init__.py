@@ -1,0 +1,28 @@
+"""Training on batches from anywhere: losses, the loop, checkpoints."""
+
+from synthray.errors import MissingExtraError
+
+try:
+    import safetensors  # noqa: F401
+    import torch  # noqa: F401
+except ImportError as absent:
+    raise MissingExtraError("training", "learn") from absent
+
+from synthray.rooms import make_callable as _make_callable
+from synthray.train.batches import ArraySource as ArraySource
+from synthray.train.batches import Batch as Batch
+from synthray.train.batches import BatchSource as BatchSource
+from synthray.train.config import TrainConfig as TrainConfig
+from synthray.train.loop import Progress as Progress
+from synthray.train.loop import TrainResult as TrainResult
+from synthray.train.loop import fit as fit
+from synthray.train.losses import Losses as Losses
+from synthray.train.losses import heatmap_loss as heatmap_loss
+from synthray.train.losses import mask_loss as mask_loss
+from synthray.train.recipe import TrainRecipe as TrainRecipe
+from synthray.train.recipe import load_train_recipe as load_train_recipe
+from synthray.train.recipe import train as train
+from synthray.train.validate import Validation as Validation
+from synthray.train.validate import validate as validate
+
+_make_callable(__name__, train)

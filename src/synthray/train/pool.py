@@ -1,0 +1,126 @@
+"""Training images from a data set in memory, each use under fresh physics when the set keeps its marches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from synthray.dataset import Dataset, Redraw, StoredSample
+from synthray.dataset.read import stack_masks
+from synthray.dataset.redraw import redraw_batch
+from synthray.errors import InputError
+from synthray.train.batches import Batch
+
+
+@dataclass(frozen=True, eq=False)
+class PoolSource:
+    """The samples of one split, in memory.
+
+    Attributes:
+        structures: names of the masks' channels.
+        landmarks: names of the landmarks.
+        stored: all samples as one batch; its images are those of the data set.
+        density: (n, 2, rows, columns) float32 g/cm², or None.
+        paths_mm: (n, rows, columns) float32 path through the structure that opacities fill, or None.
+        pixel_mm: (n,) pixel size at the detector.
+        redraw: how fresh pictures are drawn; None serves the stored images.
+    """
+
+    structures: tuple[str, ...]
+    landmarks: tuple[str, ...]
+    stored: Batch
+    density: npt.NDArray[np.float32] | None
+    paths_mm: npt.NDArray[np.float32] | None
+    pixel_mm: npt.NDArray[np.float64]
+    redraw: Redraw | None
+
+    def batch(self, step: int, size: int, seed: int) -> Batch:
+        """`size` images drawn with replacement: every batch is a fresh random choice of views."""
+        rng = np.random.default_rng([seed, step])
+        chosen = rng.integers(len(self.stored.images), size=size)
+        images = self.stored.images[chosen]
+        if self.redraw is not None and self.density is not None:
+            paths = None if self.paths_mm is None else self.paths_mm[chosen]
+            images = redraw_batch(self.density[chosen], paths, self.pixel_mm[chosen], self.redraw, rng)
+        held = self.stored
+        return Batch(images, held.masks[chosen], held.landmarks_px[chosen], held.visible[chosen])
+
+
+def load_pool(
+    dataset: Dataset,
+    split: str,
+    redraw: Redraw | None,
+    structures: tuple[str, ...] | None = None,
+    landmarks: tuple[str, ...] | None = None,
+) -> PoolSource | None:
+    """A split of a data set in memory; None when the split is empty.
+
+    Args:
+        dataset: a finished data set.
+        split: `train` or `val`.
+        redraw: fresh physics for each use; needs `keep_area_density` in the set's recipe.
+        structures: names to learn, in channel order; all of the set's 2-D structures by default.
+        landmarks: names to learn; all that occur in the split by default.
+
+    Raises:
+        InputError: images differ in size, names don't occur, or fresh physics is asked of a set without marches.
+    """
+    if redraw is not None and not dataset.recipe.keep_area_density:
+        raise InputError(f"{dataset.folder}: 'redraw' needs a data set made with keep_area_density: true")
+    samples = list(dataset.samples(split))
+    if not samples:
+        return None
+    if len({sample.image.shape for sample in samples}) > 1:
+        raise InputError(f"{dataset.folder}: images of several sizes; training needs one size in 'views'")
+    known_masks = {name for sample in samples for name in sample.masks}
+    known_marks = {name for sample in samples for name in sample.landmarks_px}
+    names = structures if structures is not None else tuple(sorted(known_masks))
+    marks = landmarks if landmarks is not None else tuple(sorted(known_marks))
+    for wanted, known, what in ((names, known_masks, "structure"), (marks, known_marks, "landmark")):
+        unknown = [name for name in wanted if name not in known]
+        if unknown:
+            raise InputError(f"{dataset.folder}: no {what} '{unknown[0]}' in split '{split}'")
+    return PoolSource(
+        structures=names,
+        landmarks=marks,
+        stored=_stored(samples, names, marks),
+        density=_stacked(samples) if redraw is not None else None,
+        paths_mm=_paths(samples, redraw),
+        pixel_mm=np.array([_pixel_mm(sample.truth) for sample in samples]),
+        redraw=redraw,
+    )
+
+
+def _stored(samples: list[StoredSample], names: tuple[str, ...], marks: tuple[str, ...]) -> Batch:
+    return Batch(
+        np.stack([sample.image for sample in samples]),
+        np.stack([stack_masks(sample, names) for sample in samples]),
+        np.stack([_points(sample, marks) for sample in samples]),
+        np.stack([np.array([sample.visible.get(name, False) for name in marks], dtype=bool) for sample in samples]),
+    )
+
+
+def _points(sample: StoredSample, marks: tuple[str, ...]) -> npt.NDArray[np.float32]:
+    missing = np.full(2, np.nan)
+    return np.array([sample.landmarks_px.get(name, missing) for name in marks], dtype=np.float32).reshape(-1, 2)
+
+
+def _stacked(samples: list[StoredSample]) -> npt.NDArray[np.float32]:
+    return np.stack([sample.area_density for sample in samples if sample.area_density is not None])
+
+
+def _paths(samples: list[StoredSample], redraw: Redraw | None) -> npt.NDArray[np.float32] | None:
+    if redraw is None or redraw.opacities is None:
+        return None
+    name = redraw.opacities.structure
+    if any(name not in sample.paths_mm for sample in samples):
+        raise InputError(f"redraw.opacities: the data set keeps no paths through '{name}'; name it in keep_paths")
+    return np.stack([sample.paths_mm[name] for sample in samples])
+
+
+def _pixel_mm(truth: dict[str, Any]) -> float:
+    camera = truth["camera"]
+    return float((camera["source_to_detector_mm"] or 1000.0) / abs(camera["K"][1][1]))

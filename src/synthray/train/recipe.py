@@ -1,0 +1,86 @@
+"""`train`: a training recipe carried out on a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from synthray.dataset import Dataset, Redraw
+from synthray.dataset.recipe import Strict, parse, read_yaml
+from synthray.errors import InputError
+from synthray.train.config import TrainConfig
+from synthray.train.loop import Progress, TrainResult, fit
+from synthray.train.pool import load_pool
+
+
+class TrainRecipe(Strict):
+    """What to learn, from which data set, and how."""
+
+    data: str = Field(description="folder of a finished data set; relative to the recipe's file")
+    structures: list[str] | None = Field(None, description="names to learn; all of the set's by default")
+    landmarks: list[str] | None = Field(None, description="names to learn; all of the set's by default")
+    redraw: Redraw | None = Field(None, description="fresh physics for each use of a stored march")
+    training: TrainConfig = TrainConfig()
+    seed: int = Field(0, ge=0)
+
+
+def train(
+    recipe: str | Path | Mapping[str, Any] | TrainRecipe,
+    out: str | Path,
+    *,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> TrainResult:
+    """Train a network by a recipe; run it again to go on after an interruption.
+
+    The people of split `val` are scored on the way and choose nothing.
+
+    Args:
+        recipe: a YAML file, a mapping, or a recipe.
+        out: the run's folder: model, history, checkpoint.
+        on_progress: called after every step.
+
+    Raises:
+        InputError: the recipe or the data set is unusable, or the folder holds something else.
+    """
+    checked = load_train_recipe(recipe)
+    dataset = Dataset.open(checked.data)
+    structures = tuple(checked.structures) if checked.structures is not None else None
+    landmarks = tuple(checked.landmarks) if checked.landmarks is not None else None
+    source = load_pool(dataset, "train", checked.redraw, structures, landmarks)
+    if source is None:
+        raise InputError(f"{checked.data}: nobody is in split 'train', so there is nothing to learn from")
+    held_out = load_pool(dataset, "val", checked.redraw, source.structures, source.landmarks)
+    conditions = {
+        "dataset": dataset.recipe.name,
+        "images": len(dataset),
+        "people": len(dataset.recipe.everyone()),
+        "realism": dataset.recipe.imaging.realism,
+        "shards_sha256": [shard.sha256 for shard in dataset.shards],
+    }
+    return fit(
+        source,
+        held_out,
+        checked.training,
+        out,
+        seed=checked.seed,
+        on_progress=on_progress,
+        conditions=conditions,
+    )
+
+
+def load_train_recipe(source: str | Path | Mapping[str, Any] | TrainRecipe) -> TrainRecipe:
+    """A training recipe from a YAML file or a mapping.
+
+    Raises:
+        InputError: the file is missing or not YAML, a key is unknown or a value of the wrong kind.
+    """
+    if isinstance(source, TrainRecipe):
+        return source
+    if isinstance(source, Mapping):
+        return parse(TrainRecipe, source, "training recipe")
+    path = Path(source)
+    recipe = parse(TrainRecipe, read_yaml(path), str(path))
+    return recipe.model_copy(update={"data": str((path.parent / recipe.data).resolve())})
