@@ -118,7 +118,7 @@ def test_a_slice_off_the_line(upright, dicom):
         ("PixelSpacing", [0.0, 1.5], "not a sensible number"),
         ("ImageOrientationPatient", [0, 0, 0, 0, 0, 0], "perpendicular"),
         ("ImageOrientationPatient", [1, 0, 0, 1, 0, 0], "perpendicular"),
-        ("ImagePositionPatient", [1.0, 2.0], "missing or unreadable"),
+        ("ImagePositionPatient", [1.0, 2.0], "can't be understood"),
         ("NumberOfFrames", 4, "multi-frame"),
     ],
 )

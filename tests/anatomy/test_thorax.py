@@ -126,6 +126,21 @@ def test_lungs_that_touch_are_parted():
     assert dice(right, parts["right"] & ~bridge) > 0.95
 
 
+def test_one_lung_alone():
+    volume, parts = thorax("lps")
+    found = with_lungs(Patient(volume, LabelMap(parts["right"].astype(np.uint8), {"lung": (1,)}))).labels
+    np.testing.assert_array_equal(found.mask("lung_right"), parts["right"])
+    assert not found.mask("lung_left").any()
+    empty = LabelMap(np.zeros(SHAPE, dtype=np.uint8), {"lung": (1,)})
+    assert dice(with_lungs(Patient(volume, empty)).labels.mask("lung_left"), parts["left"]) > 0.96
+
+
+def test_gas_in_an_abdomen_is_not_lung(shared_data):
+    ct, _ = read_ct(shared_data / "ct" / "totalseg_example" / "ct.nii.gz")
+    with pytest.raises(InputError, match="no lung"):
+        lungs(Volume(ct.values[:, :, :95], ct.patient_from_voxel))
+
+
 def test_no_lung_and_no_body():
     volume, parts = thorax("lps")
     solid = Volume(np.where(parts["body"], 40, -1000).astype(np.int16), volume.patient_from_voxel)

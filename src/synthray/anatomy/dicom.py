@@ -25,6 +25,7 @@ _TAGS: Final = [
     "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns", "RescaleSlope", "RescaleIntercept", "NumberOfFrames",
     "SamplesPerPixel",
 ]  # fmt: skip
+_NEEDED: Final = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns")
 _ORIENTATION_TOLERANCE: Final = 1e-3
 _POSITION_TOLERANCE: Final = 0.05  # of the slice distance; scanners round positions to about 0.01 mm
 _LINE_TOLERANCE_MM: Final = 0.1
@@ -73,10 +74,14 @@ def _ct_slices(folder: Path) -> Iterator[Slice]:
     for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.name != "DICOMDIR"):
         try:
             header = dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
+            if str(header.get("Modality", "")) == "CT" and "LOCALIZER" not in header.get("ImageType", []):
+                yield _slice(path, header)
         except (InvalidDicomError, EOFError):
             continue
-        if str(header.get("Modality", "")) == "CT" and "LOCALIZER" not in header.get("ImageType", []):
-            yield _slice(path, header)
+        except InputError:
+            raise
+        except Exception as error:  # pydicom raises nearly anything on damaged files
+            raise InputError(f"{path}: its DICOM header can't be understood ({_first_line(error)})") from error
 
 
 def _slice(path: Path, header: Any) -> Slice:
@@ -84,14 +89,14 @@ def _slice(path: Path, header: Any) -> Slice:
         raise InputError(f"{path}: an enhanced (multi-frame) CT; convert it to NIfTI first, for example with dcm2niix")
     if int(header.get("SamplesPerPixel") or 1) != 1:
         raise InputError(f"{path}: a colour image among the CT slices; remove it")
-    try:
-        along_row, down_column = np.array(header.ImageOrientationPatient, dtype=np.float64).reshape(2, 3)
-        row_distance, column_distance = (float(v) for v in header.PixelSpacing)
-        position = np.array(header.ImagePositionPatient, dtype=np.float64).reshape(3)
-        scaling = float(header.get("RescaleSlope", 1)), float(header.get("RescaleIntercept", 0))
-        size = int(header.Columns), int(header.Rows)
-    except (AttributeError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: position, orientation, pixel spacing or size is missing or unreadable") from error
+    missing = [tag for tag in _NEEDED if header.get(tag) is None]
+    if missing:
+        raise InputError(f"{path}: {', '.join(missing)} is missing, so its place in space is not known")
+    along_row, down_column = np.array(header.ImageOrientationPatient, dtype=np.float64).reshape(2, 3)
+    row_distance, column_distance = (float(v) for v in header.PixelSpacing)
+    position = np.array(header.ImagePositionPatient, dtype=np.float64).reshape(3)
+    scaling = float(header.get("RescaleSlope", 1)), float(header.get("RescaleIntercept", 0))
+    size = int(header.Columns), int(header.Rows)
     axes = np.stack([along_row * column_distance, down_column * row_distance], axis=-1)
     if not (np.isfinite([*axes.ravel(), *position, *scaling]).all() and min(row_distance, column_distance) > 0):
         raise InputError(f"{path}: position, orientation, pixel spacing or scaling is not a sensible number")
@@ -187,9 +192,8 @@ def _hounsfield(item: Slice) -> npt.NDArray[Any]:
         if syntax.is_compressed and not syntax.is_deflated and "RLE" not in syntax.name:
             return _decoded_by_itk(item)
         stored = dataset.pixel_array
-    except (AttributeError, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
-        detail = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{item.path}: its pixels can't be read ({detail}); export the series again") from error
+    except Exception as error:  # pydicom and GDCM raise nearly anything on damaged files
+        raise InputError(f"{item.path}: its pixels can't be read ({_first_line(error)}); export it again") from error
     if stored.shape != item.size[::-1]:
         raise InputError(f"{item.path}: pixels of shape {stored.shape}, the header gives {item.size[::-1]}")
     return rescaled(stored, item.slope, item.intercept).T
@@ -201,3 +205,7 @@ def _decoded_by_itk(item: Slice) -> npt.NDArray[Any]:
 
     values = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(item.path)))
     return values.reshape(item.size[::-1]).T
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

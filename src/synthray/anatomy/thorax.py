@@ -57,7 +57,7 @@ def lungs(patient: Patient | Volume) -> tuple[Mask, Mask]:
     airways = _airways(grid, air, body)
     air &= ~dilated(airways, 1)
     parts = _lung_parts(air & ~_bowel_gas(grid, air), grid)
-    left, right = (_closed_lung(side, airways, body) for side in split_left_right(parts, grid))
+    left, right = (_closed_lung(side, airways, body) for side in split_left_right(parts))
     return mask_on_grid(left, grid, volume), mask_on_grid(right, grid, volume)
 
 
@@ -81,7 +81,7 @@ def with_lungs(patient: Patient) -> Patient:
     )
     if left and right:
         return _add(patient, labels.mask(*left), labels.mask(*right))
-    if both:
+    if both and labels.mask(*both).any():
         return _add(patient, *_split_label(labels.mask(*both), patient.ct))
     return _add(patient, *lungs(patient))
 
@@ -96,7 +96,7 @@ def _add(patient: Patient, left: Mask, right: Mask) -> Patient:
 def _split_label(mask: Mask, ct: Volume) -> tuple[Mask, Mask]:
     """A lung label cut into left and right on the working grid, each voxel going to the nearer side."""
     grid = to_working_grid(Volume(mask.astype(np.uint8), ct.patient_from_voxel), GRID_MM, outside=0)
-    left, right = split_left_right(grid.values > 0.5, grid)
+    left, right = split_left_right(grid.values > 0.5)
     nearer_left = distance(left) < distance(right)
     on_left = mask_on_grid(nearer_left, grid, ct)
     return mask & on_left, mask & ~on_left
@@ -197,24 +197,27 @@ def _lung_parts(air: Mask, grid: Volume) -> Mask:
     return kept
 
 
-def split_left_right(both: Mask, grid: Volume) -> tuple[Mask, Mask]:
-    """(left, right) of a mask of both lungs on a working grid; lungs that touch are parted at their thinnest place."""
+def split_left_right(both: Mask) -> tuple[Mask, Mask]:
+    """(left, right) of a mask of both lungs on a working grid; lungs that touch are parted where they are thinnest."""
+    if not both.any():
+        return both, both
     for radius in range(6):
         parts, sizes = components(eroded(both, radius) if radius else both)
         if len(sizes) > 1 and sizes[1] > 0.15 * sizes[0]:
             break
     else:
-        return _split_at_midline(both, grid)
+        return _split_at_midline(both)
     centers = [float(np.argwhere(parts == p)[:, 0].mean()) for p in (1, 2)]
     seeds = (parts == 1 + int(np.argmax(centers)), parts == 1 + int(np.argmin(centers)))
     left = distance(seeds[0]) < distance(seeds[1])
     return both & left, both & ~left
 
 
-def _split_at_midline(both: Mask, grid: Volume) -> tuple[Mask, Mask]:
-    """Left and right of the middle of the lungs' width."""
-    held = np.flatnonzero(both.any(axis=(1, 2)))
-    middle = (held[0] + held[-1]) / 2
+def _split_at_midline(both: Mask) -> tuple[Mask, Mask]:
+    """Left and right of the middle of the lungs' width; a lung on one side of the scan alone stays whole."""
+    held = np.argwhere(both)[:, 0]
+    to_left = np.mean(held > (both.shape[0] - 1) / 2)
+    middle = (held.min() + held.max()) / 2 if 0.15 < to_left < 0.85 else both.shape[0] * float(to_left < 0.5)
     left = np.arange(both.shape[0])[:, None, None] > middle
     return both & left, both & ~left
 

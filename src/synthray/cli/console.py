@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any
@@ -15,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from synthray.errors import SynthrayWarning
 
+SECONDS_PER_LINE = 10.0
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for machines.")]
 
 
@@ -38,7 +40,13 @@ def emit(data: dict[str, Any], text: str, as_json: bool) -> None:
 
 @contextlib.contextmanager
 def progress_bar(what: str, unit: str = "") -> Iterator[Callable[[float, float], None]]:
-    """A progress bar with time left on standard error; yields a function that takes (done, total)."""
+    """Progress with time left on standard error; yields a function that takes (done, total).
+
+    A bar on a terminal, and a line every few seconds where there is none (logs, CI).
+    """
+    if not error_console().is_terminal:
+        yield _progress_lines(what, unit)
+        return
     columns = (
         TextColumn(what),
         BarColumn(),
@@ -50,6 +58,23 @@ def progress_bar(what: str, unit: str = "") -> Iterator[Callable[[float, float],
     with Progress(*columns, TimeRemainingColumn(), console=error_console(), transient=True) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _progress_lines(what: str, unit: str) -> Callable[[float, float], None]:
+    began = time.monotonic()
+    told = began
+
+    def tell(done: float, total: float) -> None:
+        nonlocal told
+        now = time.monotonic()
+        if (now - told < SECONDS_PER_LINE and done < total) or done == 0:
+            return
+        told = now
+        left = (now - began) * (total - done) / done
+        line = f"{what}: {done:g}/{total:g} {unit}".rstrip() + (f", {left:.0f} s left" if done < total else "")
+        error_console().print(line, markup=False)
+
+    return tell
 
 
 @contextlib.contextmanager

@@ -118,7 +118,9 @@ def simulate(
     realism: Annotated[str, typer.Option(help="naive, heuristic or realistic.")] = "realistic",
     kvp: Annotated[float, typer.Option(help="Tube voltage in kVp.")] = 90.0,
     mas: Annotated[float, typer.Option(help="Tube output in mAs.")] = 4.0,
-    display: Annotated[str, typer.Option(help="Display preset: chest-pa, c-arm, linear, log-window.")] = "chest-pa",
+    display: Annotated[
+        str, typer.Option(help="Display preset: chest-pa, bone, c-arm (bone dark), linear, log-window.")
+    ] = "chest-pa",
     lungs: Annotated[bool, typer.Option("--lungs", help="Find the lungs when they are not labelled.")] = False,
     seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 0,
     keep_table: KeepTable = False,

@@ -12,8 +12,9 @@ from synthray.train import TrainRecipe
 
 SIZE = 160
 BODIES, HELD_OUT_BODIES = 12, 2
-# Real people are shown more often: they are fewer and truer than the bodies.
-VIEWS_PER_REAL, VIEWS_PER_BODY = 2, 1
+VIEWS_PER_PERSON = 36
+# Real people take two turns: they are fewer and truer than the bodies.
+TURNS_OF_REAL = 2
 
 
 def lung_field(*lungs: str) -> dict[str, Any]:
@@ -32,7 +33,7 @@ def held_out(people: Sequence[RealPerson]) -> RealPerson | None:
     return people[-2] if len(people) > 2 else None
 
 
-def dataset_recipe(people: Sequence[RealPerson], seed: int, out: Path) -> Recipe:
+def dataset_recipe(people: Sequence[RealPerson], seed: int, views_per_person: int = VIEWS_PER_PERSON) -> Recipe:
     """Frontal chest X-rays of everybody: upright PA and bedside AP views, their marches kept."""
     scored = held_out(people)
     real = [
@@ -43,17 +44,16 @@ def dataset_recipe(people: Sequence[RealPerson], seed: int, out: Path) -> Recipe
         {"body": 100 * seed + 1, "count": BODIES, "region": "chest"},
         {"body": 100 * seed + 1 + BODIES, "count": HELD_OUT_BODIES, "region": "chest", "split": "val"},
     ]
-    everyone = [*real * VIEWS_PER_REAL, *bodies * VIEWS_PER_BODY]
-    count = len(real) * VIEWS_PER_REAL + (BODIES + HELD_OUT_BODIES) * VIEWS_PER_BODY
+    count = len(real) * TURNS_OF_REAL + BODIES + HELD_OUT_BODIES
     angles = {"lao_deg": {"normal": [0, 4]}, "cran_deg": {"normal": [0, 5]}, "roll_deg": {"normal": [0, 3]}}
     common = {"rows": SIZE, "target": "lung_left+lung_right", **angles}
     return Recipe.model_validate(
         {
             "name": "chest-lungs",
             "seed": seed,
-            "images": 36 * count,
-            "images_per_shard": 36,
-            "people": everyone,
+            "images": views_per_person * count,
+            "images_per_shard": views_per_person,
+            "people": [*real * TURNS_OF_REAL, *bodies],
             "views": [
                 {"carm": "chest-pa", "view": "pa", "weight": 3, **common},
                 {"carm": "chest-bedside", "view": "ap", "weight": 1, **common},

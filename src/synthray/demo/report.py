@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageOps
 
 from synthray.anatomy import draw_ct, load_patient
 from synthray.dataset import Dataset
@@ -155,8 +155,7 @@ def _spread(count: int, wanted: int) -> list[int]:
 
 def _tile(picture: Picture) -> Picture:
     """A colour picture fitted into a square, black around it."""
-    image = Image.fromarray(picture)
-    image.thumbnail((TILE_PX, TILE_PX))
+    image = ImageOps.contain(Image.fromarray(picture), (TILE_PX, TILE_PX))
     square = Image.new("RGB", (TILE_PX, TILE_PX))
     square.paste(image, ((TILE_PX - image.width) // 2, (TILE_PX - image.height) // 2))
     return np.asarray(square)

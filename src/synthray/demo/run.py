@@ -15,7 +15,7 @@ from synthray.dataset import Dataset, generate
 from synthray.dataset.shards import write_atomically
 from synthray.demo.development import DEVELOPMENT_STEMS
 from synthray.demo.people import RealPerson, find_data, prepare_people
-from synthray.demo.recipes import dataset_recipe, training_recipe
+from synthray.demo.recipes import VIEWS_PER_PERSON, dataset_recipe, training_recipe
 from synthray.demo.report import write_demo_report
 from synthray.errors import InputError
 from synthray.evaluate import Case, Evaluation, dataset_cases, describe, evaluate_cases, evaluate_folder
@@ -50,6 +50,7 @@ def run_demo(
     data: str | Path | None = None,
     minutes: float = 9.0,
     seed: int = 0,
+    views_per_person: int = VIEWS_PER_PERSON,
     progress: Progress | None = None,
 ) -> DemoResult:
     """Simulate X-rays of the people at hand, train on them alone, score on held-out people and on real X-rays.
@@ -61,6 +62,7 @@ def run_demo(
         data: folder with `ct/NAME/` and perhaps `xray/`; see `find_data`. Built-in bodies alone when there is none.
         minutes: time to take on two cores, about.
         seed: of everything random.
+        views_per_person: simulated X-rays of each body; real people get twice as many.
         progress: makes a progress bar for each step, see `cli.console.progress_bar`.
 
     Raises:
@@ -75,7 +77,7 @@ def run_demo(
         with bar("1/4 people") as step:
             people = prepare_people(root, folder / "people", step)
     with bar("2/4 simulate") as step:
-        generate(dataset_recipe(people, seed, folder), folder / "dataset", on_progress=step)
+        generate(dataset_recipe(people, seed, views_per_person), folder / "dataset", on_progress=step)
     dataset = Dataset.open(folder / "dataset")
     with bar("3/4 train") as step:
         recipe = training_recipe(folder / "dataset", seed, seconds=60 * minutes * TRAINING_SHARE)

@@ -187,7 +187,7 @@ PRESETS = MappingProxyType(
                 columns=1536,
                 pixel_mm=0.194,
                 source_to_detector_mm=1020,
-                source_to_isocenter_mm=650,
+                source_to_isocenter_mm=750,
                 max_orbit_deg=100,
                 max_tilt_deg=60,
             ),
@@ -210,6 +210,17 @@ PRESETS = MappingProxyType(
                 source_to_detector_mm=1800,
                 source_to_isocenter_mm=1630,
                 max_orbit_deg=100,
+                max_tilt_deg=45,
+            ),
+            # Bucky table: pelvis and spine AP at 1.15 m on a 43 cm detector; use view="ap".
+            CArm(
+                name="bucky-table",
+                rows=3072,
+                columns=3072,
+                pixel_mm=0.14,
+                source_to_detector_mm=1150,
+                source_to_isocenter_mm=1000,
+                max_orbit_deg=50,
                 max_tilt_deg=45,
             ),
             # Bedside: tube above the bed, detector under the back; use view="ap".

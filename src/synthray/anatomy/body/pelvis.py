@@ -8,6 +8,8 @@ from synthray.anatomy.body.canvas import Canvas, Floats
 from synthray.anatomy.body.frame import Frame
 
 HIP_CENTER_MM = np.array([88.0, 4.0, 0.0])
+# Thin tubes that make up an iliac wing; fewer leave gaps at 1 mm voxels.
+_WING_RIBS = 72
 
 
 def paint_pelvis(canvas: Canvas, frame: Frame) -> dict[str, Floats]:
@@ -50,8 +52,10 @@ def _paint_hip(canvas: Canvas, frame: Frame, points: dict[str, Floats], center: 
     s = frame.p.scale
     bone = frame.bone(950, 220, 1.8)
     # The iliac wing: a fan of thin tubes from the acetabulum's roof to the crest, thicker at its border.
-    crest = _bezier([points["ASIS"], points["CREST"] + [0, -30, 10], points["CREST"] + [0, 30, 12], points["PSIS"]], 28)
-    roof = _bezier([points["AIIS"], center + [0, -8, 34 * s], points["BRIM"], points["GSN"] + [0, 8, 12]], 28)
+    crest = _bezier(
+        [points["ASIS"], points["CREST"] + [0, -30, 10], points["CREST"] + [0, 30, 12], points["PSIS"]], _WING_RIBS
+    )
+    roof = _bezier([points["AIIS"], center + [0, -8, 34 * s], points["BRIM"], points["GSN"] + [0, 8, 12]], _WING_RIBS)
     for low, high in zip(roof, crest, strict=True):
         middle = 0.5 * (low + high) + np.array([np.sign(center[0]) * 6.0, 6.0, 0])
         canvas.tube(np.stack([low, middle, high]), [5.5, 2.6, 4.0], bone, name)

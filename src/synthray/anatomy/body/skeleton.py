@@ -133,7 +133,7 @@ def _paint_scapula(canvas: Canvas, side: int, head: Floats, frame: Frame) -> Non
     inner_top = np.array([side * (78 + p.scapula_out_mm) * s, center + half_depth * 0.86 + 12, 505 * s])
     tip = np.array([side * (92 + 1.3 * p.scapula_out_mm) * s, center + half_depth * 0.82 + 12, 382 * s])
     tip[0] = side * min(abs(tip[0]), half_width + 14)
-    for t in np.linspace(0, 1, 26):
+    for t in np.linspace(0, 1, 72):
         canvas.tube([glenoid + t * (tip - glenoid), inner_top + t * (tip - inner_top)], 1.6, bone, name)
     canvas.tube([glenoid, tip], 4.2, bone, name)
     ridge = 0.5 * (glenoid + inner_top) + [0, 16, 8]
