@@ -31,7 +31,7 @@ demo: setup
 	@$(BIN)/synthray demo --out demo-out
 
 test: setup-dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: setup-dev
 	$(BIN)/ruff check .

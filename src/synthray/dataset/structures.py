@@ -46,7 +46,7 @@ def flat_mask(
     mask = np.logical_or.reduce([_part(rule, paths_mm[part], middle_column) for part in rule.of if part in paths_mm])
     for part in rule.minus:
         if part in paths_mm:
-            mask &= paths_mm[part] <= 0
+            mask &= paths_mm[part] <= rule.minus_above_mm
     return mask
 
 

@@ -23,6 +23,7 @@ def lung_field(*lungs: str) -> dict[str, Any]:
         "of": list(lungs),
         "minus": ["below_diaphragm"],
         "path_above_mm": 4,
+        "minus_above_mm": 10,
         "medial_path_above_mm": 36,
         "medial_row_fraction": 0.3,
     }

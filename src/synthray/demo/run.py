@@ -27,6 +27,10 @@ Progress = Callable[[str], AbstractContextManager[Bar]]
 TRAINING_SHARE = 0.62
 SCORED_SIMULATED = 60
 MARK = "demo.json"
+NO_REAL = (
+    "no real X-rays at hand: name a folder of CTs and X-rays with --data or SYNTHRAY_DATA "
+    "(synthray data get downloads a public CT for the other commands)"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,4 +193,4 @@ def _lines(scores: dict[str, Any]) -> list[str]:
         *told("real chest X-rays", scores["real"]),
         *told("  of these, without development images", scores["real_without_development_images"]),
     ]
-    return lines if scores["real"] else [*lines, "no real X-rays at hand: set SYNTHRAY_DATA, or use --data"]
+    return lines if scores["real"] else [*lines, NO_REAL]

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
@@ -155,6 +154,8 @@ class Canvas:
         keep: Callable[[Floats], Floats] | None = None,
     ) -> None:
         """Paint a tube along a polyline (n, 3); `flatten` stretches its cross-section along x, y, z."""
+        from synthray.anatomy.body.kernels import lower_to_tube
+
         points = np.atleast_2d(np.asarray(points_mm, dtype=np.float64))
         radii = np.broadcast_to(np.asarray(radius_mm, dtype=np.float64), len(points)).copy()
         reach = radii.max() * np.array(flatten)
@@ -162,33 +163,5 @@ class Canvas:
         field = np.full([s.stop - s.start for s in box], FAR_MM, dtype=np.float32)
         if field.size:
             start = self.origin_mm + self.voxel_mm * np.array([s.start for s in box])
-            _tube(field, start, self.voxel_mm, points, radii, np.array(flatten))
+            lower_to_tube(field, start, self.voxel_mm, points, radii, np.array(flatten))
             self.paint(box, field, value, name, keep=keep)
-
-
-@nb.njit(cache=True, nogil=True)
-def _tube(field: Any, start: Any, voxel: float, points: Any, radii: Any, flatten: Any) -> None:
-    """Lower `field` to the distance from a chain of capsules, each visited only in its own neighbourhood."""
-    shape = field.shape
-    low, high = np.empty(3, np.int64), np.empty(3, np.int64)
-    for n in range(max(len(points) - 1, 1)):
-        m = min(n + 1, len(points) - 1)
-        for a in range(3):
-            reach = (max(radii[n], radii[m]) + 2 * voxel) * flatten[a]
-            low[a] = max(int(np.floor((min(points[n, a], points[m, a]) - reach - start[a]) / voxel)), 0)
-            high[a] = min(int(np.ceil((max(points[n, a], points[m, a]) + reach - start[a]) / voxel)) + 1, shape[a])
-        ax, ay, az = (points[m] - points[n]) / flatten
-        length2 = ax * ax + ay * ay + az * az
-        for i in range(low[0], high[0]):
-            px = (start[0] + i * voxel - points[n, 0]) / flatten[0]
-            for j in range(low[1], high[1]):
-                py = (start[1] + j * voxel - points[n, 1]) / flatten[1]
-                for k in range(low[2], high[2]):
-                    pz = (start[2] + k * voxel - points[n, 2]) / flatten[2]
-                    t = 0.0
-                    if length2 > 0:
-                        t = min(max((px * ax + py * ay + pz * az) / length2, 0.0), 1.0)
-                    dx, dy, dz = px - t * ax, py - t * ay, pz - t * az
-                    distance = np.sqrt(dx * dx + dy * dy + dz * dz) - (radii[n] + t * (radii[m] - radii[n]))
-                    if distance < field[i, j, k]:
-                        field[i, j, k] = distance
