@@ -62,14 +62,14 @@ def progress_bar(what: str, unit: str = "") -> Iterator[Callable[[float, float],
 
 def _progress_lines(what: str, unit: str) -> Callable[[float, float], None]:
     began = time.monotonic()
-    told = began
+    told, finished = began, False
 
     def tell(done: float, total: float) -> None:
-        nonlocal told
+        nonlocal told, finished
         now = time.monotonic()
-        if (now - told < SECONDS_PER_LINE and done < total) or done == 0:
+        if finished or done == 0 or (now - told < SECONDS_PER_LINE and done < total):
             return
-        told = now
+        told, finished = now, done >= total
         left = (now - began) * (total - done) / done
         line = f"{what}: {done:g}/{total:g} {unit}".rstrip() + (f", {left:.0f} s left" if done < total else "")
         error_console().print(line, markup=False)

@@ -184,10 +184,11 @@ class Structure2D(Strict):
     """A structure of the picture, made from 3-D structures: people outline X-rays by other rules than CTs.
 
     A pixel belongs to it when the ray's path through one of the structures `of` exceeds `path_above_mm`, and its path
-    through each of the structures `minus` does not exceed `minus_above_mm`. Borders towards the body's middle can be stricter: with
-    `medial_path_above_mm`, pixels between a row's longest path and the middle must exceed that length, or, where that
-    is less, the share `medial_row_fraction` of the row's longest path. (Lungs overlap the spine and the mediastinum
-    before and behind, by a few centimetres of path; a radiologist's lung field ends where they are in full view.)
+    through each of the structures `minus` does not exceed `minus_above_mm`. Borders towards the body's middle can be
+    stricter: with `medial_path_above_mm`, pixels between a row's longest path and the middle must exceed that length,
+    or, where that is less, the share `medial_row_fraction` of the row's longest path. (Lungs overlap the spine and
+    the mediastinum before and behind, by a few centimetres of path; a radiologist's lung field ends where they are in
+    full view.)
     Structures that a person doesn't have count as empty, except that one of `of` must be there.
     """
 

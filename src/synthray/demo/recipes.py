@@ -11,10 +11,10 @@ from synthray.demo.people import RealPerson
 from synthray.train import TrainRecipe
 
 SIZE = 160
-BODIES, HELD_OUT_BODIES = 12, 2
-VIEWS_PER_PERSON = 36
-# Real people take two turns: they are fewer and truer than the bodies.
-TURNS_OF_REAL = 2
+BODIES, HELD_OUT_BODIES = 28, 3
+VIEWS_PER_PERSON = 20
+# Real people take several turns: they are fewer and truer than the bodies.
+TURNS_OF_REAL = 4
 
 
 def lung_field(*lungs: str) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def lung_field(*lungs: str) -> dict[str, Any]:
         "minus": ["below_diaphragm"],
         "path_above_mm": 4,
         "minus_above_mm": 10,
-        "medial_path_above_mm": 36,
+        "medial_path_above_mm": 28,
         "medial_row_fraction": 0.3,
     }
 
@@ -88,8 +88,8 @@ def training_recipe(dataset: Path, seed: int, seconds: float) -> TrainRecipe:
                 "opacities": {
                     "structure": "lung",
                     "probability": 0.6,
-                    "count": {"uniform": [1, 9]},
-                    "radius_fraction": {"uniform": [0.04, 0.25]},
+                    "count": {"uniform": [1, 14]},
+                    "radius_fraction": {"uniform": [0.04, 0.3]},
                     "filling_g_cm3": {"uniform": [0.05, 0.7]},
                 },
                 "window": {"low_percentile": {"uniform": [0, 6]}, "high_percentile": {"uniform": [78, 99.8]}},
@@ -107,9 +107,9 @@ def training_recipe(dataset: Path, seed: int, seconds: float) -> TrainRecipe:
                     "preset": "regular",
                     "affine": 0.9,
                     "rotation_deg": 8,
-                    "scale": [0.85, 1.5],
+                    "scale": [0.85, 1.6],
                     "translation": 0.08,
-                    "elastic": 0.3,
+                    "elastic": 0.5,
                     "curve": 0.7,
                     "bias_field": 0.4,
                     "local_contrast": 0.4,

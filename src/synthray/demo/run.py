@@ -66,7 +66,7 @@ def run_demo(
         data: folder with `ct/NAME/` and perhaps `xray/`; see `find_data`. Built-in bodies alone when there is none.
         minutes: time to take on two cores, about.
         seed: of everything random.
-        views_per_person: simulated X-rays of each body; real people get twice as many.
+        views_per_person: simulated X-rays of each body; real people get four times as many.
         progress: makes a progress bar for each step, see `cli.console.progress_bar`.
 
     Raises:
@@ -124,11 +124,13 @@ def _claim(folder: Path, settings: dict[str, Any]) -> None:
 
 def _score_simulated(folder: Path, dataset: Dataset, step: Bar) -> Evaluation:
     """Score on simulated X-rays of the people held out, as the data set shows them."""
+    cases = _spread_out(list(dataset_cases(dataset, "val")))
     return evaluate_cases(
-        _spread_out(list(dataset_cases(dataset, "val"))),
+        cases,
         folder / "run",
         folder / "evaluation" / "simulated",
         name="simulated X-rays of people held out",
+        total=len(cases),
         on_progress=lambda done, total: step(done, total or done),
     )
 

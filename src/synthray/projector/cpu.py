@@ -92,6 +92,28 @@ def _clip(origin: float, step: float, upper: float, low: float, high: float) -> 
     return max(low, min(first, second)), min(high, max(first, second))
 
 
+@nb.njit(cache=True, nogil=True, inline="always")
+def _crossing(origin: Any, direction: Any, shape: Any) -> tuple[int, int, int, int, int, int]:
+    """How a ray crosses the grid: fastest axis, the other two, first slice, step to the next, number of slices."""
+    a, u, v = 0, 1, 2
+    if abs(direction[1]) > abs(direction[0]) and abs(direction[1]) >= abs(direction[2]):
+        a, u, v = 1, 0, 2
+    elif abs(direction[2]) > abs(direction[0]):
+        a, u, v = 2, 0, 1
+    low, high = _clip(origin[u], direction[u], shape[u] - 1.0, 0.0, 1e30)
+    low, high = _clip(origin[v], direction[v], shape[v] - 1.0, low, high)
+    low, high = _clip(origin[a], direction[a], shape[a] - 1.0, low, high)
+    if low >= high:
+        return a, u, v, 0, 1, 0
+    start, stop = origin[a] + low * direction[a], origin[a] + high * direction[a]
+    # The outermost slices are the empty rim.
+    k_low = max(int(np.ceil(min(start, stop))), 1)
+    k_high = min(int(np.floor(max(start, stop))), shape[a] - 2)
+    if direction[a] > 0:
+        return a, u, v, k_low, 1, k_high - k_low + 1
+    return a, u, v, k_high, -1, k_high - k_low + 1
+
+
 @nb.njit(cache=True, nogil=True, fastmath={"contract", "nsz", "arcp"}, error_model="numpy", boundscheck=False)
 def _march_rows(
     packed: Any,
@@ -110,86 +132,89 @@ def _march_rows(
     depth: Any,
     paths: Any,
 ) -> None:
+    """March the rays of some detector rows of one view into the arrays of results."""
     shape = packed.shape
-    n_words = bit_table.shape[1]
-    n_paths = path_table.shape[1]
     strides = (shape[1] * shape[2], shape[2], 1)
-    flat = packed.reshape(-1, 2)
-    flat_codes = codes.reshape(-1)
+    flat, flat_codes = packed.reshape(-1, 2), codes.reshape(-1)
     for row in range(first_row, last_row):
         for column in range(density.shape[2]):
-            d0 = matrix[0, 0] * column + matrix[0, 1] * row + matrix[0, 2]
-            d1 = matrix[1, 0] * column + matrix[1, 1] * row + matrix[1, 2]
-            d2 = matrix[2, 0] * column + matrix[2, 1] * row + matrix[2, 2]
-            # Axis a is crossed fastest; u and v span the slice.
-            a, u, v = 0, 1, 2
-            da, du, dv = d0, d1, d2
-            if abs(d1) > abs(d0) and abs(d1) >= abs(d2):
-                a, u, v = 1, 0, 2
-                da, du, dv = d1, d0, d2
-            elif abs(d2) > abs(d0):
-                a, u, v = 2, 0, 1
-                da, du, dv = d2, d0, d1
-            low, high = _clip(origin[u], du, shape[u] - 1.0, 0.0, 1e30)
-            low, high = _clip(origin[v], dv, shape[v] - 1.0, low, high)
-            low, high = _clip(origin[a], da, shape[a] - 1.0, low, high)
-            density[0, row, column] = 0.0
-            density[1, row, column] = 0.0
-            depth[row, column] = np.nan
-            if low >= high:
-                continue
-            start, stop = origin[a] + low * da, origin[a] + high * da
-            k_low = max(int(np.ceil(min(start, stop))), 1)
-            k_high = min(int(np.floor(max(start, stop))), shape[a] - 2)
-            k, dk = (k_low, 1) if da > 0 else (k_high, -1)
-            count = k_high - k_low + 1
+            direction = (
+                matrix[0, 0] * column + matrix[0, 1] * row + matrix[0, 2],
+                matrix[1, 0] * column + matrix[1, 1] * row + matrix[1, 2],
+                matrix[2, 0] * column + matrix[2, 1] * row + matrix[2, 2],
+            )
+            a, u, v, k, dk, count = _crossing(origin, direction, shape)
             x = inverse_K[0, 0] * column + inverse_K[0, 1] * row + inverse_K[0, 2]
             y = inverse_K[1, 1] * row + inverse_K[1, 2]
-            step_mm = np.float32(np.sqrt(x * x + y * y + 1.0) / abs(da))
-            slope_u, slope_v = du / da * dk, dv / da * dk
-            pos_u = origin[u] + (k - origin[a]) * (du / da)
-            pos_v = origin[v] + (k - origin[a]) * (dv / da)
-            stride_a, stride_u, stride_v = strides[a] * dk, strides[u], strides[v]
-            base = k * strides[a]
-            sum0, sum1 = np.float32(0.0), np.float32(0.0)
-            last_code = 0
-            found = False
-            for n in range(count):
-                at_u = pos_u + n * slope_u
-                at_v = pos_v + n * slope_v
-                iu = min(max(int(at_u), 0), shape[u] - 2)
-                iv = min(max(int(at_v), 0), shape[v] - 2)
-                fu, fv = np.float32(at_u - iu), np.float32(at_v - iv)
-                p = base + iu * stride_u + iv * stride_v
-                w11 = fu * fv
-                w10, w01 = fu - w11, fv - w11
-                w00 = np.float32(1.0) - fu - w01
-                q = p + stride_u
-                s0 = (
-                    w00 * np.float32(flat[p, 0])
-                    + w01 * np.float32(flat[p + stride_v, 0])
-                    + w10 * np.float32(flat[q, 0])
-                    + w11 * np.float32(flat[q + stride_v, 0])
-                )
-                s1 = (
-                    w00 * np.float32(flat[p, 1])
-                    + w01 * np.float32(flat[p + stride_v, 1])
-                    + w10 * np.float32(flat[q, 1])
-                    + w11 * np.float32(flat[q + stride_v, 1])
-                )
-                sum0 += s0
-                sum1 += s1
-                if not found and s0 * scale[0] + s1 * scale[1] > surface:
-                    found = True
-                    depth[row, column] = (k + n * dk - origin[a]) / da
-                code = flat_codes[p + (stride_u if fu > 0.5 else 0) + (stride_v if fv > 0.5 else 0)]
-                if code != 0:
-                    if code != last_code:
-                        for w in range(n_words):
-                            words[row, column, w] |= bit_table[code, w]
-                        last_code = code
-                    for path in range(n_paths):
-                        paths[path, row, column] += path_table[code, path] * step_mm
-                base += stride_a
+            step_mm = np.float32(np.sqrt(x * x + y * y + 1.0) / abs(direction[a]))
+            per_u, per_v = direction[u] / direction[a], direction[v] / direction[a]
+            sum0, sum1, surface_slice = _along_ray(
+                flat,
+                flat_codes,
+                bit_table,
+                path_table,
+                scale,
+                surface,
+                (k * strides[a], strides[a] * dk, strides[u], strides[v]),
+                (origin[u] + (k - origin[a]) * per_u, per_u * dk, shape[u] - 2),
+                (origin[v] + (k - origin[a]) * per_v, per_v * dk, shape[v] - 2),
+                count,
+                step_mm,
+                words[row, column],
+                paths[:, row, column],
+            )
             density[0, row, column] = sum0 * scale[0] * step_mm
             density[1, row, column] = sum1 * scale[1] * step_mm
+            if surface_slice < 0:
+                depth[row, column] = np.nan
+            else:
+                depth[row, column] = (k + surface_slice * dk - origin[a]) / direction[a]
+
+
+@nb.njit(cache=True, nogil=True, fastmath={"contract", "nsz", "arcp"}, error_model="numpy", boundscheck=False)
+def _along_ray(
+    flat: Any,
+    flat_codes: Any,
+    bit_table: Any,
+    path_table: Any,
+    scale: Any,
+    surface: Any,
+    strides: Any,
+    along_u: Any,
+    along_v: Any,
+    count: int,
+    step_mm: Any,
+    words: Any,
+    paths: Any,
+) -> tuple[Any, Any, int]:
+    """Sums of both densities over the slices, in packed units, and the slice of the surface (-1 for none)."""
+    base, stride_a, stride_u, stride_v = strides
+    sum0, sum1 = np.float32(0.0), np.float32(0.0)
+    surface_slice, last_code = -1, 0
+    for n in range(count):
+        at_u, at_v = along_u[0] + n * along_u[1], along_v[0] + n * along_v[1]
+        iu, iv = min(max(int(at_u), 0), along_u[2]), min(max(int(at_v), 0), along_v[2])
+        fu, fv = np.float32(at_u - iu), np.float32(at_v - iv)
+        p = base + iu * stride_u + iv * stride_v
+        q = p + stride_u
+        w11 = fu * fv
+        w10, w01 = fu - w11, fv - w11
+        w00 = np.float32(1.0) - fu - w01
+        s0 = w00 * np.float32(flat[p, 0]) + w01 * np.float32(flat[p + stride_v, 0])
+        s0 += w10 * np.float32(flat[q, 0]) + w11 * np.float32(flat[q + stride_v, 0])
+        s1 = w00 * np.float32(flat[p, 1]) + w01 * np.float32(flat[p + stride_v, 1])
+        s1 += w10 * np.float32(flat[q, 1]) + w11 * np.float32(flat[q + stride_v, 1])
+        sum0 += s0
+        sum1 += s1
+        if surface_slice < 0 and s0 * scale[0] + s1 * scale[1] > surface:
+            surface_slice = n
+        code = flat_codes[p + (stride_u if fu > 0.5 else 0) + (stride_v if fv > 0.5 else 0)]
+        if code != 0:
+            if code != last_code:
+                for w in range(bit_table.shape[1]):
+                    words[w] |= bit_table[code, w]
+                last_code = code
+            for path in range(path_table.shape[1]):
+                paths[path] += path_table[code, path] * step_mm
+        base += stride_a
+    return sum0, sum1, surface_slice
