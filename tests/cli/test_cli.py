@@ -137,6 +137,22 @@ def test_doctor_finds_everything_that_this_environment_has(capsys):
     assert checks["numba"] == "ok"
 
 
+def test_without_torch_the_rest_works_and_learning_says_what_to_install(tmp_path):
+    code = "import sys; sys.modules['torch'] = None; from synthray.cli import main; main(sys.argv[1:])"
+
+    def call(*arguments):
+        return subprocess.run(
+            [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False, cwd=tmp_path
+        )
+
+    assert call("doctor").returncode == 0
+    assert call("simulate", "body:1", "--size", "32", "--out", "shot.png").returncode == 0
+    for arguments in (["demo"], ["predict", "run", "x.png", "--out", "p"]):
+        result = call(*arguments)
+        assert result.returncode == 2
+        assert "pip install 'synthray[learn]'" in result.stderr
+
+
 def test_import_stays_light():
     code = "import sys, synthray; print(sorted({'torch', 'numba', 'SimpleITK', 'numpy'} & set(sys.modules)))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

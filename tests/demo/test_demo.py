@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from synthray.anatomy import load_patient
-from synthray.demo import find_data, run_demo
+from synthray.dataset.public import find_data
+from synthray.demo import run_demo
 from synthray.demo.people import prepared
 from synthray.errors import InputError
 

@@ -117,7 +117,7 @@ def _gpu() -> dict[str, str]:
 
 
 def _data() -> dict[str, str]:
-    from synthray.demo import find_data
+    from synthray.dataset.public import find_data
 
     root = find_data(None)
     if root is None:

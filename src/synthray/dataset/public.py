@@ -56,6 +56,24 @@ def data_folder() -> Path | None:
     return Path(named) if named else None
 
 
+def find_data(given: Path | None) -> Path | None:
+    """The folder of real CTs and X-rays: `given`, SYNTHRAY_DATA, or `../shared/data` beside the project.
+
+    Raises:
+        InputError: a folder was named and holds no `ct/`.
+    """
+    named = given or data_folder()
+    if named is not None:
+        if not (named / "ct").is_dir():
+            raise InputError(
+                f"{named}: no folder ct/ in it; it should hold ct/NAME/ct.nii.gz, and xray/ if there is any"
+            )
+        return named
+    beside = (Path.cwd(), Path(__file__).resolve().parents[3])
+    places = [root.parent / "shared" / "data" for root in beside]
+    return next((place for place in places if (place / "ct").is_dir()), None)
+
+
 def cache_folder() -> Path:
     """Where downloads go: the user's cache folder."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"

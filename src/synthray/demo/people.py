@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -35,24 +34,6 @@ class RealPerson:
 
     name: str
     folder: Path
-
-
-def find_data(given: Path | None) -> Path | None:
-    """The folder of real CTs and X-rays: `given`, SYNTHRAY_DATA, or `../shared/data` beside the project.
-
-    Raises:
-        InputError: a folder was named and holds no `ct/`.
-    """
-    named = given or (Path(os.environ["SYNTHRAY_DATA"]) if os.environ.get("SYNTHRAY_DATA") else None)
-    if named is not None:
-        if not (named / "ct").is_dir():
-            raise InputError(
-                f"{named}: no folder ct/ in it; it should hold ct/NAME/ct.nii.gz, and xray/ if there is any"
-            )
-        return named
-    beside = (Path.cwd(), Path(__file__).resolve().parents[3])
-    places = [root.parent / "shared" / "data" for root in beside]
-    return next((place for place in places if (place / "ct").is_dir()), None)
 
 
 def prepare_people(data: Path, out: Path, on_progress: Callable[[float, float], None]) -> list[RealPerson]:
