@@ -133,3 +133,11 @@ def test_a_mirrored_person_has_left_and_right_swapped():
     assert twin.structure_center_mm("hip_left")[0] > twin.structure_center_mm("hip_right")[0]
     flipped = 2 * person.center_mm[0] - person.landmarks["FH-r"][0]
     assert twin.landmarks["FH-l"][0] == pytest.approx(flipped)
+
+
+def test_realism_may_be_a_list_of_which_one_is_picked_per_image():
+    recipe = load_recipe({**BODY, "imaging": {"realism": ["naive", "heuristic", "realistic"]}})
+    assert {plan(recipe, i).realism for i in range(30)} == {"naive", "heuristic", "realistic"}
+    assert plan(load_recipe(BODY), 0).realism == "realistic"
+    with pytest.raises(InputError, match="list is empty"):
+        load_recipe({**BODY, "imaging": {"realism": []}})

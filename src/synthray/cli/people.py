@@ -93,7 +93,7 @@ def _in_words(report: CtReport) -> str:
 def _write_png(path: Path, picture: npt.NDArray[np.uint8]) -> None:
     from PIL import Image
 
-    from synthray.dataset.shards import write_atomically
+    from synthray.files import write_atomically
 
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, format="PNG")

@@ -17,8 +17,9 @@ from typing import Any
 from synthray.dataset.people import fingerprint
 from synthray.dataset.plan import shard_count
 from synthray.dataset.recipe import Recipe, load_recipe, parse
-from synthray.dataset.shards import checksum, encode_json, unpack, write_atomically
+from synthray.dataset.shards import checksum, encode_json, unpack
 from synthray.errors import InputError, SynthrayWarning
+from synthray.files import write_atomically
 
 FORMAT = "synthray-dataset-1"
 RECIPE, MANIFEST, LOCK = "recipe.json", "manifest.json", ".lock"

@@ -17,9 +17,10 @@ from synthray.dataset.job import shard_name, shard_range
 from synthray.dataset.people import load_person
 from synthray.dataset.plan import Planned, person_of_shard, plan
 from synthray.dataset.recipe import Recipe
-from synthray.dataset.shards import encode_json, encode_png16, pack, write_atomically
+from synthray.dataset.shards import encode_json, encode_png16, pack
 from synthray.dataset.structures import flat_mask, middle_column, needed_paths, path_mm
 from synthray.errors import InputError
+from synthray.files import write_atomically
 from synthray.geometry import Camera
 from synthray.simulate import Sample, plain_settings, simulate
 
@@ -72,7 +73,7 @@ def make_sample(
     sample = simulate(
         patient,
         camera,
-        recipe.imaging.realism,
+        planned.realism,
         planned.noise_seed,
         settings=planned.settings,
         paths=needed,

@@ -8,7 +8,7 @@ import numpy as np
 
 from synthray.dataset.recipe import Recipe
 from synthray.geometry import ViewParameters
-from synthray.imaging import ImagingSettings
+from synthray.imaging import ImagingSettings, Level
 
 # Separate streams of random numbers for separate purposes, so that one more draw in one leaves the others alone.
 PLAN_STREAM, NOISE_STREAM = 0, 1
@@ -24,6 +24,7 @@ class Planned:
         view: number of the view in `Recipe.views`.
         parameters: the view's angles and distances.
         settings: tube, dose and detector.
+        realism: level of the simulation.
         noise_seed: seed of the image's noise.
     """
 
@@ -32,6 +33,7 @@ class Planned:
     view: int
     parameters: ViewParameters
     settings: ImagingSettings
+    realism: Level
     noise_seed: int
 
 
@@ -51,6 +53,7 @@ def plan(recipe: Recipe, index: int) -> Planned:
         view=view,
         parameters=recipe.views[view].sampler.draw(rng),
         settings=recipe.imaging.draw(rng),
+        realism=recipe.imaging.draw_level(rng),
         noise_seed=int(stream(recipe.seed, index, NOISE_STREAM).integers(2**63)),
     )
 

@@ -145,7 +145,7 @@ class Views(Strict):
 class Imaging(Strict):
     """Tube, dose and detector of each image."""
 
-    realism: Level = "realistic"
+    realism: Level | list[Level] = Field("realistic", description="a level, or a list of which one is picked each time")
     tube_kvp: Number = fixed(100)
     aluminium_mm: Number = fixed(3.0)
     copper_mm: Number = fixed(0.0)
@@ -159,9 +159,20 @@ class Imaging(Strict):
     def _known(self) -> Self:
         try:
             _ = [Detector.preset(name) for name in self.detectors]
+            if not self.levels:
+                raise InputError("realism: the list is empty")
         except InputError as error:
             raise ValueError(str(error)) from None
         return self
+
+    @property
+    def levels(self) -> list[Level]:
+        """The levels of realism that may be picked."""
+        return self.realism if isinstance(self.realism, list) else [self.realism]
+
+    def draw_level(self, rng: np.random.Generator) -> Level:
+        """The level of realism of one image."""
+        return self.levels[int(rng.integers(len(self.levels)))]
 
     def draw(self, rng: np.random.Generator) -> ImagingSettings:
         """The settings of one image."""

@@ -64,6 +64,8 @@ def redraw_batch(
 ) -> npt.NDArray[np.float32]:
     """(n, row, column) float32 images from stored marches: -log, or within 0 to 1 when a window is drawn.
 
+    Everything is drawn per image, but for the level of realism, which is one for the batch.
+
     Args:
         density: (n, 2, row, column) g/cm².
         paths_mm: (n, row, column) path through the structure that opacities fill, or None.
@@ -75,7 +77,8 @@ def redraw_batch(
         density = density + opacity_density(paths_mm, config.opacities, rng)
     settings = [config.imaging.draw(rng) for _ in density]
     geometry = [_geometry(float(size), setting) for size, setting in zip(pixel_mm, settings, strict=True)]
-    images = make_image(density, settings, config.imaging.realism, rng.spawn(len(density)), geometry).log_image
+    level = config.imaging.draw_level(rng)
+    images = make_image(density, settings, level, rng.spawn(len(density)), geometry).log_image
     if config.window is None:
         return images
     return np.stack([_windowed(image, config.window, rng) for image in images])

@@ -1,11 +1,10 @@
-"""Shards on disk: WebDataset tars, written under a temporary name, synced, renamed."""
+"""Samples as WebDataset tars, and their parts as PNG and JSON."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import json
-import os
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -18,29 +17,6 @@ from PIL import Image
 from synthray.errors import InputError
 
 Files = Mapping[str, bytes]
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file that is either whole under its final name or not there at all, whatever happens."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise InputError(f"{path}: can't be written ({error.strerror or error})") from None
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def pack(samples: Iterable[tuple[str, Files]]) -> bytes:

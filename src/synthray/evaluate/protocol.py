@@ -16,7 +16,8 @@ from synthray.evaluate.cases import Case, read_deepfluoro, read_folder
 from synthray.evaluate.pages import evaluation_sections
 from synthray.evaluate.report import Section, write_report
 from synthray.evaluate.scoring import Evaluation, ScoredImage, score_case, summarise, without_nan
-from synthray.models.checkpoint import Model, load_model, write_atomically
+from synthray.files import write_atomically
+from synthray.models.checkpoint import Model, load_model
 from synthray.models.predict import predict_each
 
 Progress = Callable[[int, int | None], None]

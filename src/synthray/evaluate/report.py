@@ -12,7 +12,7 @@ import synthray
 from synthray.evaluate.charts import LineChart as LineChart
 from synthray.evaluate.charts import Series as Series
 from synthray.evaluate.charts import svg_chart
-from synthray.models.checkpoint import write_atomically
+from synthray.files import write_atomically
 
 
 @dataclass(frozen=True)

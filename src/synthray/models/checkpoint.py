@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -19,6 +17,7 @@ from torch import nn
 
 import synthray
 from synthray.errors import InputError
+from synthray.files import write_atomically
 from synthray.models.preprocess import Preprocessing
 from synthray.models.unet import NetworkConfig, build_network
 
@@ -144,30 +143,6 @@ def load_model(run_dir: str | Path, device: str | torch.device = "cpu") -> Model
         reason = str(error).strip().splitlines()[-1].strip()
         raise InputError(f"{folder / WEIGHTS}: does not fit the network in {DESCRIPTION}: {reason}") from error
     return Model(spec, network.eval().to(device))
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that a crash leaves either the old content or the new, never a part.
-
-    Raises:
-        InputError: the folder can't be written.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            # mkstemp makes files private; a result should be as readable as any other file.
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise InputError(f"{path}: can't be written ({error.strerror or error}); choose another folder") from error
 
 
 def _read_spec(path: Path) -> ModelSpec:

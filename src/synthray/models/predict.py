@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from synthray.errors import InputError, SynthrayWarning
-from synthray.models.checkpoint import Model, load_model, write_atomically
+from synthray.files import write_atomically
+from synthray.models.checkpoint import Model, load_model
 from synthray.models.heatmaps import decode_heatmaps
 from synthray.models.image_reader import read_image
 from synthray.models.overlay import PALETTE, Layer, overlay, png_bytes

@@ -20,7 +20,8 @@ from torch import nn
 
 from synthray.augment import augment
 from synthray.errors import InputError, SynthrayError
-from synthray.models.checkpoint import ModelSpec, first_problem, save_model, write_atomically
+from synthray.files import write_atomically
+from synthray.models.checkpoint import ModelSpec, first_problem, save_model
 from synthray.models.heatmaps import encode_heatmaps
 from synthray.models.preprocess import normalise
 from synthray.models.sides import mirror_order

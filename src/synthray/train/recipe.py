@@ -57,7 +57,7 @@ def train(
         "dataset": dataset.recipe.name,
         "images": len(dataset),
         "people": len(dataset.recipe.everyone()),
-        "realism": dataset.recipe.imaging.realism,
+        "realism": dataset.recipe.imaging.levels,
         "shards_sha256": [shard.sha256 for shard in dataset.shards],
     }
     return fit(

@@ -13,7 +13,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from synthray.errors import InputError
-from synthray.models.checkpoint import write_atomically
+from synthray.files import write_atomically
 
 STATE = "training.safetensors"
 _KEY = "synthray"
