@@ -1,4 +1,4 @@
-"""The march on the CPU: numba, one ray at a time, tiles of rows shared out over threads.
+"""The march on the CPU: numba, one ray at a time in small tiles, bands of rows shared out over threads.
 
 Threads are Python's own and the kernels release the interpreter lock: no OpenMP, so forked, spawned and concurrent
 callers are all safe, and the result does not depend on the number of threads.
@@ -17,7 +17,12 @@ import numpy.typing as npt
 
 from synthray.projector.march import SURFACE_DENSITY_G_CM3, MarchVolume, RayBundle
 
-TILE_ROWS = 16
+# Rays of a tile this size share cache lines; whole detector rows would push them out of the second-level cache.
+TILE_ROWS, TILE_COLUMNS = 16, 16
+# The last voxel is empty rim, so ending a hair before it loses nothing and rounding can't lead out of the array.
+_RIM = 1.0 + 1e-6
+# Unsigned indices spare the check for negative ones.
+_U = np.uint64
 
 
 def march(
@@ -100,9 +105,9 @@ def _crossing(origin: Any, direction: Any, shape: Any) -> tuple[int, int, int, i
         a, u, v = 1, 0, 2
     elif abs(direction[2]) > abs(direction[0]):
         a, u, v = 2, 0, 1
-    low, high = _clip(origin[u], direction[u], shape[u] - 1.0, 0.0, 1e30)
-    low, high = _clip(origin[v], direction[v], shape[v] - 1.0, low, high)
-    low, high = _clip(origin[a], direction[a], shape[a] - 1.0, low, high)
+    low, high = _clip(origin[u], direction[u], shape[u] - _RIM, 0.0, 1e30)
+    low, high = _clip(origin[v], direction[v], shape[v] - _RIM, low, high)
+    low, high = _clip(origin[a], direction[a], shape[a] - _RIM, low, high)
     if low >= high:
         return a, u, v, 0, 1, 0
     start, stop = origin[a] + low * direction[a], origin[a] + high * direction[a]
@@ -136,39 +141,40 @@ def _march_rows(
     shape = packed.shape
     strides = (shape[1] * shape[2], shape[2], 1)
     flat, flat_codes = packed.reshape(-1, 2), codes.reshape(-1)
-    for row in range(first_row, last_row):
-        for column in range(density.shape[2]):
-            direction = (
-                matrix[0, 0] * column + matrix[0, 1] * row + matrix[0, 2],
-                matrix[1, 0] * column + matrix[1, 1] * row + matrix[1, 2],
-                matrix[2, 0] * column + matrix[2, 1] * row + matrix[2, 2],
-            )
-            a, u, v, k, dk, count = _crossing(origin, direction, shape)
-            x = inverse_K[0, 0] * column + inverse_K[0, 1] * row + inverse_K[0, 2]
-            y = inverse_K[1, 1] * row + inverse_K[1, 2]
-            step_mm = np.float32(np.sqrt(x * x + y * y + 1.0) / abs(direction[a]))
-            per_u, per_v = direction[u] / direction[a], direction[v] / direction[a]
-            sum0, sum1, surface_slice = _along_ray(
-                flat,
-                flat_codes,
-                bit_table,
-                path_table,
-                scale,
-                surface,
-                (k * strides[a], strides[a] * dk, strides[u], strides[v]),
-                (origin[u] + (k - origin[a]) * per_u, per_u * dk, shape[u] - 2),
-                (origin[v] + (k - origin[a]) * per_v, per_v * dk, shape[v] - 2),
-                count,
-                step_mm,
-                words[row, column],
-                paths[:, row, column],
-            )
-            density[0, row, column] = sum0 * scale[0] * step_mm
-            density[1, row, column] = sum1 * scale[1] * step_mm
-            if surface_slice < 0:
-                depth[row, column] = np.nan
-            else:
-                depth[row, column] = (k + surface_slice * dk - origin[a]) / direction[a]
+    for first_column in range(0, density.shape[2], TILE_COLUMNS):
+        for row in range(first_row, last_row):
+            for column in range(first_column, min(first_column + TILE_COLUMNS, density.shape[2])):
+                direction = (
+                    matrix[0, 0] * column + matrix[0, 1] * row + matrix[0, 2],
+                    matrix[1, 0] * column + matrix[1, 1] * row + matrix[1, 2],
+                    matrix[2, 0] * column + matrix[2, 1] * row + matrix[2, 2],
+                )
+                a, u, v, k, dk, count = _crossing(origin, direction, shape)
+                x = inverse_K[0, 0] * column + inverse_K[0, 1] * row + inverse_K[0, 2]
+                y = inverse_K[1, 1] * row + inverse_K[1, 2]
+                step_mm = np.float32(np.sqrt(x * x + y * y + 1.0) / abs(direction[a]))
+                per_u, per_v = direction[u] / direction[a], direction[v] / direction[a]
+                sum0, sum1, surface_slice = _along_ray(
+                    flat,
+                    flat_codes,
+                    bit_table,
+                    path_table,
+                    scale,
+                    surface,
+                    (k * strides[a], strides[a] * dk, strides[u], strides[v]),
+                    (origin[u] + (k - origin[a]) * per_u, per_u * dk),
+                    (origin[v] + (k - origin[a]) * per_v, per_v * dk),
+                    count,
+                    step_mm,
+                    words[row, column],
+                    paths[:, row, column],
+                )
+                density[0, row, column] = sum0 * scale[0] * step_mm
+                density[1, row, column] = sum1 * scale[1] * step_mm
+                if surface_slice < 0:
+                    depth[row, column] = np.nan
+                else:
+                    depth[row, column] = (k + surface_slice * dk - origin[a]) / direction[a]
 
 
 @nb.njit(cache=True, nogil=True, fastmath={"contract", "nsz", "arcp"}, error_model="numpy", boundscheck=False)
@@ -189,26 +195,27 @@ def _along_ray(
 ) -> tuple[Any, Any, int]:
     """Sums of both densities over the slices, in packed units, and the slice of the surface (-1 for none)."""
     base, stride_a, stride_u, stride_v = strides
+    next_u, next_v, here = _U(stride_u), _U(stride_v), _U(0)
     sum0, sum1 = np.float32(0.0), np.float32(0.0)
     surface_slice, last_code = -1, 0
     for n in range(count):
         at_u, at_v = along_u[0] + n * along_u[1], along_v[0] + n * along_v[1]
-        iu, iv = min(max(int(at_u), 0), along_u[2]), min(max(int(at_v), 0), along_v[2])
+        iu, iv = int(at_u), int(at_v)
         fu, fv = np.float32(at_u - iu), np.float32(at_v - iv)
-        p = base + iu * stride_u + iv * stride_v
-        q = p + stride_u
+        p = _U(base + iu * stride_u + iv * stride_v)
+        q = p + next_u
         w11 = fu * fv
         w10, w01 = fu - w11, fv - w11
         w00 = np.float32(1.0) - fu - w01
-        s0 = w00 * np.float32(flat[p, 0]) + w01 * np.float32(flat[p + stride_v, 0])
-        s0 += w10 * np.float32(flat[q, 0]) + w11 * np.float32(flat[q + stride_v, 0])
-        s1 = w00 * np.float32(flat[p, 1]) + w01 * np.float32(flat[p + stride_v, 1])
-        s1 += w10 * np.float32(flat[q, 1]) + w11 * np.float32(flat[q + stride_v, 1])
+        s0 = w00 * np.float32(flat[p, 0]) + w01 * np.float32(flat[p + next_v, 0])
+        s0 += w10 * np.float32(flat[q, 0]) + w11 * np.float32(flat[q + next_v, 0])
+        s1 = w00 * np.float32(flat[p, 1]) + w01 * np.float32(flat[p + next_v, 1])
+        s1 += w10 * np.float32(flat[q, 1]) + w11 * np.float32(flat[q + next_v, 1])
         sum0 += s0
         sum1 += s1
         if surface_slice < 0 and s0 * scale[0] + s1 * scale[1] > surface:
             surface_slice = n
-        code = flat_codes[p + (stride_u if fu > 0.5 else 0) + (stride_v if fv > 0.5 else 0)]
+        code = flat_codes[p + (next_u if fu > 0.5 else here) + (next_v if fv > 0.5 else here)]
         if code != 0:
             if code != last_code:
                 for w in range(bit_table.shape[1]):
