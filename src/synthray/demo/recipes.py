@@ -101,7 +101,7 @@ def training_recipe(dataset: Path, seed: int, seconds: float) -> TrainRecipe:
                 "max_seconds": seconds,
                 "validate_every": 200,
                 "validation_batches": 4,
-                "checkpoint_every": 500,
+                "checkpoint_every": 200,
                 "keep_largest": {"left_lung": 1, "right_lung": 1, "lung": 2},
                 "augment": {
                     "preset": "regular",

@@ -63,7 +63,7 @@ DISPLAY_PRESETS = MappingProxyType(
         "log-window": DisplayPreset(anchors=(0.0, 6.0)),
         "chest-pa": DisplayPreset(percentiles=(0.5, 99.5), sigmoid=3.0, contrast=0.4),
         # Most of a trunk's picture is soft tissue and its rim: start the window above them.
-        "bone": DisplayPreset(percentiles=(12.0, 99.8), contrast=0.9),
+        "bone": DisplayPreset(percentiles=(6.0, 99.8), contrast=0.8),
         "c-arm": DisplayPreset(percentiles=(1.0, 99.5), contrast=0.2, invert=True),
     }
 )
