@@ -15,7 +15,7 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from synthray.projector.march import SURFACE_DENSITY_G_CM3, MarchVolume, RayBundle
+from synthray.projector.march import STEEPEST, SURFACE_DENSITY_G_CM3, MarchVolume, RayBundle
 
 # Rays of a tile this size share cache lines; whole detector rows would push them out of the second-level cache.
 TILE_ROWS, TILE_COLUMNS = 16, 16
@@ -62,6 +62,7 @@ def march(
             rays.origin[view],
             rays.matrix[view],
             rays.inverse_K[view],
+            rays.axis[view],
             first,
             min(first + TILE_ROWS, rows),
             density[view],
@@ -98,13 +99,16 @@ def _clip(origin: float, step: float, upper: float, low: float, high: float) -> 
 
 
 @nb.njit(cache=True, nogil=True, inline="always")
-def _crossing(origin: Any, direction: Any, shape: Any) -> tuple[int, int, int, int, int, int]:
-    """How a ray crosses the grid: fastest axis, the other two, first slice, step to the next, number of slices."""
-    a, u, v = 0, 1, 2
-    if abs(direction[1]) > abs(direction[0]) and abs(direction[1]) >= abs(direction[2]):
-        a, u, v = 1, 0, 2
-    elif abs(direction[2]) > abs(direction[0]):
-        a, u, v = 2, 0, 1
+def _crossing(origin: Any, direction: Any, axis: int, shape: Any) -> tuple[int, int, int, int, int, int]:
+    """How a ray crosses the grid: axis of its slices, the other two, first slice, step to the next, their number."""
+    speed0, speed1, speed2 = abs(direction[0]), abs(direction[1]), abs(direction[2])
+    fastest = 0
+    if speed1 > speed0 and speed1 >= speed2:
+        fastest = 1
+    elif speed2 > speed0:
+        fastest = 2
+    a = axis if max(speed0, speed1, speed2) <= STEEPEST * abs(direction[axis]) else fastest
+    u, v = (1 if a == 0 else 0), (1 if a == 2 else 2)
     low, high = _clip(origin[u], direction[u], shape[u] - _RIM, 0.0, 1e30)
     low, high = _clip(origin[v], direction[v], shape[v] - _RIM, low, high)
     low, high = _clip(origin[a], direction[a], shape[a] - _RIM, low, high)
@@ -130,6 +134,7 @@ def _march_rows(
     origin: Any,
     matrix: Any,
     inverse_K: Any,
+    axis: int,
     first_row: int,
     last_row: int,
     density: Any,
@@ -149,7 +154,7 @@ def _march_rows(
                     matrix[1, 0] * column + matrix[1, 1] * row + matrix[1, 2],
                     matrix[2, 0] * column + matrix[2, 1] * row + matrix[2, 2],
                 )
-                a, u, v, k, dk, count = _crossing(origin, direction, shape)
+                a, u, v, k, dk, count = _crossing(origin, direction, axis, shape)
                 x = inverse_K[0, 0] * column + inverse_K[0, 1] * row + inverse_K[0, 2]
                 y = inverse_K[1, 1] * row + inverse_K[1, 2]
                 step_mm = np.float32(np.sqrt(x * x + y * y + 1.0) / abs(direction[a]))

@@ -1,8 +1,11 @@
 """What a march needs and returns: the prepared volume, rays as matrices, and `Projection`.
 
-Sampling (all backends): Joseph's method. A ray visits every slice of the grid along the axis that it crosses fastest
-and reads the slice by bilinear interpolation between voxel centres, zero outside the grid; each reading counts for the
-length of ray between two slices. A structure is hit when the voxel nearest to a reading belongs to it.
+Sampling (all backends): Joseph's method. A ray visits every slice of the grid along one axis and reads the slice by
+bilinear interpolation between voxel centres, zero outside the grid; each reading counts for the length of ray between
+two slices. A structure is hit when the voxel nearest to a reading belongs to it. The axis is the one that the view
+crosses fastest, the same for all its rays: were it chosen ray by ray, a voxel seen partly by rays of either kind would
+land beside its place, by up to a pixel. Only a ray that runs more than `STEEPEST` voxels aside per slice takes the axis
+that it crosses fastest itself.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from synthray.errors import InputError
 from synthray.geometry import Camera
 
 WORD_BITS = 64
+STEEPEST = 3.0
 # HU above which a voxel can contribute: below it the basis densities are zero.
 AIR_HU = -990
 # A body's surface for the depth image, g/cm³ of both bases: denser than air and cloth, lighter than lung.
@@ -122,6 +126,7 @@ class RayBundle:
         origin: (view, 3) source, voxel index coordinates.
         matrix: (view, 3, 3) pixel -> direction per mm of depth, voxel index coordinates.
         inverse_K: (view, 3, 3) pixel -> direction in the camera frame, for lengths in mm.
+        axis: (view,) int64, the grid's axis that the line from the source to the grid's centre crosses fastest.
         rows: detector rows.
         columns: detector columns.
     """
@@ -129,17 +134,20 @@ class RayBundle:
     origin: npt.NDArray[np.float64]
     matrix: npt.NDArray[np.float64]
     inverse_K: npt.NDArray[np.float64]
+    axis: npt.NDArray[np.int64]
     rows: int
     columns: int
 
 
-def bundle(cameras: Sequence[Camera], patient_from_voxel: npt.NDArray[np.float64]) -> RayBundle:
-    """The rays of several cameras of equal size in the voxel coordinates of a grid."""
-    voxel_from_patient = np.linalg.inv(patient_from_voxel)
+def bundle(cameras: Sequence[Camera], volume: MarchVolume) -> RayBundle:
+    """The rays of several cameras of equal size in the voxel coordinates of a volume."""
+    voxel_from_patient = np.linalg.inv(volume.patient_from_voxel)
     origin = np.stack([voxel_from_patient[:3, :3] @ c.source_mm + voxel_from_patient[:3, 3] for c in cameras])
     inverse_K = np.stack([np.linalg.inv(c.K) for c in cameras])
     linear = np.stack([voxel_from_patient[:3, :3] @ c.camera_from_patient[:3, :3].T for c in cameras])
-    return RayBundle(origin, linear @ inverse_K, inverse_K, cameras[0].rows, cameras[0].columns)
+    center = (np.array(volume.packed.shape[:3]) - 1) / 2
+    axis = np.abs(center - origin).argmax(axis=1).astype(np.int64)
+    return RayBundle(origin, linear @ inverse_K, inverse_K, axis, cameras[0].rows, cameras[0].columns)
 
 
 class MaskStack(Mapping[str, npt.NDArray[np.bool_]]):

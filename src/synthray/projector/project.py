@@ -57,7 +57,7 @@ def project(
     _check_views(views)
     volume = prepare(patient)
     march = _backend(backend)
-    rays = bundle(views, volume.patient_from_voxel)
+    rays = bundle(views, volume)
     density, words, surface, lengths = march(volume, rays, volume.path_table(paths), threads)
     _warn_of_misses(density, patient.name)
     return Projection(

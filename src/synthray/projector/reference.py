@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from synthray.projector.march import SURFACE_DENSITY_G_CM3, MarchVolume, RayBundle
+from synthray.projector.march import STEEPEST, SURFACE_DENSITY_G_CM3, MarchVolume, RayBundle
 
 Floats = npt.NDArray[np.float64]
 
@@ -39,14 +39,14 @@ def _march_view(
     pixels = np.stack([column.ravel(), row.ravel(), np.ones(column.size)], axis=0)
     direction = (rays.matrix[view] @ pixels).T
     mm_per_depth = np.linalg.norm((rays.inverse_K[view] @ pixels).T, axis=1)
-    fastest = _dominant_axis(direction)
+    chosen_axis = _slice_axis(direction, int(rays.axis[view]))
     bits = volume.bit_table()
     density = np.zeros((len(direction), 2))
     words = np.zeros((len(direction), bits.shape[1]), dtype=np.uint64)
     depth = np.full(len(direction), np.inf)
     paths = np.zeros((len(direction), path_table.shape[1]))
     for axis in range(3):
-        chosen = np.flatnonzero(fastest == axis)
+        chosen = np.flatnonzero(chosen_axis == axis)
         ray, step_mm = direction[chosen], mm_per_depth[chosen] / np.abs(direction[chosen, axis])
         for slice_index in range(volume.packed.shape[axis]):
             t = (slice_index - rays.origin[view, axis]) / ray[:, axis]
@@ -71,8 +71,11 @@ def _march_view(
     )
 
 
-def _dominant_axis(direction: Floats) -> npt.NDArray[np.intp]:
-    return np.argmax(np.abs(direction), axis=1)
+def _slice_axis(direction: Floats, view_axis: int) -> npt.NDArray[np.intp]:
+    """(n,) axis whose slices each ray visits: the view's, or for very slanting rays the one they cross fastest."""
+    speed = np.abs(direction)
+    slanting = speed.max(axis=1) > STEEPEST * speed[:, view_axis]
+    return np.where(slanting, np.argmax(speed, axis=1), view_axis)
 
 
 def _bilinear(volume: MarchVolume, point: Floats, axis: int) -> Floats:
