@@ -78,6 +78,16 @@ def test_generate_train_predict_evaluate(tmp_path, capsys):
     assert (tmp_path / "scores" / "report.html").is_file()
 
 
+def test_verify_names_damaged_files_and_fails(tmp_path, capsys):
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+    data = tmp_path / "set"
+    assert run(["generate", str(tmp_path / "recipe.yaml"), str(data), "--workers", "1"]) == 0
+    shard = data / "shard-000001.tar"
+    shard.write_bytes(shard.read_bytes()[:-512])
+    assert run(["verify", str(data)]) == 2
+    assert "shard-000001.tar" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

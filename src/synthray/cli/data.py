@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from synthray.cli.console import JsonFlag, emit, error_console, progress_bar
-from synthray.errors import SynthrayError
+from synthray.errors import InputError
 
 
 def generate(
@@ -52,7 +52,7 @@ def verify(
     lines = [f"{problem.file}: {problem.what}; {problem.mend}" for problem in report.problems]
     emit(facts, "\n".join(lines) if lines else f"{out}: all {report.images} images are whole", as_json)
     if report.problems:
-        raise SynthrayError(f"{out}: {len(report.problems)} files are not as they should be")
+        raise InputError(f"{out}: {len(report.problems)} files are not as they should be; see the lines above")
 
 
 data_app = typer.Typer(help="Public sample data.", no_args_is_help=True)
