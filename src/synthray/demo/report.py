@@ -79,7 +79,7 @@ def _result(scores: dict[str, Any]) -> list[Any]:
             )
     text = (
         "No real X-ray was used to train or to choose a checkpoint: the model is the one at the end of the run. "
-        f"{len(DEVELOPMENT_STEMS)} real images were looked at while the recipe was made and are left out of the last "
+        f"The recipe was chosen on {len(DEVELOPMENT_STEMS)} real images, which are left out of the last "
         f"figure: {', '.join(sorted(DEVELOPMENT_STEMS))}."
     )
     if scores["real"] is None:
