@@ -33,7 +33,8 @@ RECIPE = {
 
 
 def content(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != ".lock"}
+    """Finished files; hidden ones are the lock, and what an orphaned worker may still be finishing."""
+    return {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.startswith(".")}
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +76,6 @@ def test_half_written_shards_are_made_again(whole, tmp_path):
     with pytest.warns(UserWarning, match="damaged, made again"):
         result = generate(RECIPE, out, workers=1)
     assert result.made == 4
-    (out / ".shard-000003.tar.999.part").unlink()
     assert content(out) == content(whole)
 
 
@@ -212,3 +212,20 @@ def test_opacities_fill_lung_and_nothing_else(whole):
     assert not added[:, :, path[0] == 0].any()
     # Filling all air along the ray with 0.5 g/cm³ is the most that can be added.
     assert (added.sum(axis=1) <= path * 0.1 * 0.5 + 1e-6).all()
+
+
+def test_a_lock_whose_holder_has_died_is_waited_for(tmp_path):
+    """As when a job is killed while it starts a worker: the worker holds the lock for a moment longer."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    hold = (
+        "import fcntl, os, socket, sys, time; h = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT); "
+        "fcntl.flock(h, fcntl.LOCK_EX); os.write(h, f'process {sys.argv[2]} on {socket.gethostname()}'.encode()); "
+        "print('held', flush=True); time.sleep(0.5)"
+    )
+    out = tmp_path / "set"
+    out.mkdir()
+    command = [sys.executable, "-c", hold, str(out / ".lock"), str(ended.pid)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout.readline() == "held\n"
+        assert generate(RECIPE, out, workers=1, images=4).made == 4

@@ -22,6 +22,7 @@ from synthray.errors import InputError, SynthrayWarning
 from synthray.files import write_atomically
 
 FORMAT = "synthray-dataset-1"
+LOCK_WAIT_S = 10.0
 RECIPE, MANIFEST, LOCK = "recipe.json", "manifest.json", ".lock"
 Progress = Callable[[int, int], None]
 
@@ -156,16 +157,44 @@ def _lock(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise InputError(f"{folder}: can't be written ({error.strerror or error})") from None
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            holder = os.read(handle, 200).decode(errors="replace").strip() or "another process"
-            raise InputError(f"{folder}: in use by {holder}; wait for it or stop it first") from None
+        _acquire(handle, folder)
         os.ftruncate(handle, 0)
         os.write(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
         yield
     finally:
         os.close(handle)
+
+
+def _acquire(handle: int, folder: Path) -> None:
+    """Take the lock, or refuse with its holder's name.
+
+    A worker that a killed job was just starting holds the lock until it has become its own program, some milliseconds
+    after that job's death: a lock whose holder is gone is worth waiting for.
+    """
+    deadline = time.monotonic() + LOCK_WAIT_S
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except OSError:
+            holder = os.pread(handle, 200, 0).decode(errors="replace").strip() or "another process"
+            if not _is_gone(holder) or time.monotonic() > deadline:
+                raise InputError(f"{folder}: in use by {holder}; wait for it or stop it first") from None
+        time.sleep(0.02)
+
+
+def _is_gone(holder: str) -> bool:
+    """Whether the process that a lock file names has ended, as far as this machine can tell."""
+    words = holder.split()
+    if len(words) != 4 or not words[1].isdigit() or words[3] != socket.gethostname():
+        return False
+    try:
+        os.kill(int(words[1]), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
 
 
 def _claim(folder: Path, recipe: Recipe) -> None:
