@@ -72,10 +72,14 @@ def test_half_written_shards_are_made_again(whole, tmp_path):
     (out / "manifest.json").unlink()
     path = out / "shard-000002.tar"
     path.write_bytes(path.read_bytes()[:3000])
-    (out / ".shard-000003.tar.999.part").write_bytes(b"left over")
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    left_over = out / f".shard-000003.tar.{ended.pid}.part"
+    left_over.write_bytes(b"left over")
     with pytest.warns(UserWarning, match="damaged, made again"):
         result = generate(RECIPE, out, workers=1)
     assert result.made == 4
+    assert not left_over.exists()
     assert content(out) == content(whole)
 
 

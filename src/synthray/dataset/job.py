@@ -19,7 +19,7 @@ from synthray.dataset.plan import shard_count
 from synthray.dataset.recipe import Recipe, load_recipe, parse
 from synthray.dataset.shards import checksum, encode_json, unpack
 from synthray.errors import InputError, SynthrayWarning
-from synthray.files import write_atomically
+from synthray.files import PART_SUFFIX, write_atomically
 
 FORMAT = "synthray-dataset-1"
 LOCK_WAIT_S = 10.0
@@ -82,6 +82,7 @@ def generate(
     _make_folder(folder)
     with _lock(folder):
         _claim(folder, checked)
+        _sweep(folder)
         done = _finished_shards(folder, checked)
         missing = [shard for shard in range(shard_count(checked)) if shard not in done]
         already = sum(info.samples for info in done.values())
@@ -186,15 +187,24 @@ def _acquire(handle: int, folder: Path) -> None:
 def _is_gone(holder: str) -> bool:
     """Whether the process that a lock file names has ended, as far as this machine can tell."""
     words = holder.split()
-    if len(words) != 4 or not words[1].isdigit() or words[3] != socket.gethostname():
-        return False
+    known = len(words) == 4 and words[1].isdigit() and words[3] == socket.gethostname()
+    return known and _has_ended(int(words[1]))
+
+
+def _has_ended(process: int) -> bool:
     try:
-        os.kill(int(words[1]), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
+        os.kill(process, 0)
+    except OSError as error:
+        return isinstance(error, ProcessLookupError)
     return False
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed processes left half-written; an orphaned worker may still be finishing its own."""
+    for part in folder.glob(f".*{PART_SUFFIX}"):
+        owner = part.name.removesuffix(PART_SUFFIX).rpartition(".")[2]
+        if owner.isdigit() and _has_ended(int(owner)):
+            part.unlink(missing_ok=True)
 
 
 def _claim(folder: Path, recipe: Recipe) -> None:
@@ -211,8 +221,6 @@ def _claim(folder: Path, recipe: Recipe) -> None:
             raise InputError(f"{folder}: holds {held['recipe']['images']} images; it can be extended, not shortened")
         if recipe.images == held["recipe"]["images"]:
             return
-    for stale in folder.glob(".*.part"):
-        stale.unlink(missing_ok=True)
     (folder / MANIFEST).unlink(missing_ok=True)
     write_atomically(folder / RECIPE, encode_json(record))
 
