@@ -2,72 +2,81 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
-from synthray.projector.march import STEEPEST, SURFACE_DENSITY_G_CM3, MarchVolume, RayBundle
+from synthray.projector.binning import binned, joined
+from synthray.projector.rays import RIM, STEEPEST, RayBundle
+from synthray.projector.result import SURFACE_DENSITY_G_CM3, Marched, Wanted
+from synthray.projector.volume import MarchVolume
 
 Floats = npt.NDArray[np.float64]
 
 
 def march(
-    volume: MarchVolume, rays: RayBundle, path_table: npt.NDArray[np.float32], threads: int | None = None
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint64], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Area density, mask words, depth and paths of every ray.
+    volume: MarchVolume, rays: RayBundle, wanted: Wanted, threads: int | None = None, out: Marched | None = None
+) -> Marched:
+    """Area density, and what else is wanted, of every pixel.
 
     Args:
         volume: the prepared patient.
         rays: views in voxel coordinates.
-        path_table: (codes, paths) from `MarchVolume.path_table`.
+        wanted: what to return.
         threads: not used; every backend has the same signature.
-
-    Returns:
-        (view, basis, row, column) float32 g/cm², (view, row, column, word) uint64, (view, row, column) float32 mm,
-        (view, path, row, column) float32 mm.
+        out: not used.
     """
-    results = [_march_view(volume, rays, path_table, view) for view in range(len(rays.origin))]
-    density, words, depth, paths = (np.stack(parts) for parts in zip(*results, strict=True))
-    return density.astype(np.float32), words, depth.astype(np.float32), paths.astype(np.float32)
+    views = range(len(rays.origin))
+    whole = joined([binned(march_rays(volume, rays, wanted, v), int(rays.supersample[v])) for v in views])
+    single = [None if a is None else a.astype(np.float32) for a in (whole.depth, whole.gradient)]
+    return Marched(
+        whole.density.astype(np.float32),
+        whole.words if wanted.masks else whole.words[..., :0],
+        single[0] if wanted.depth else None,
+        whole.paths.astype(np.float32),
+        single[1] if wanted.gradient else None,
+    )
 
 
-def _march_view(
-    volume: MarchVolume, rays: RayBundle, path_table: npt.NDArray[np.float32], view: int
-) -> tuple[Floats, npt.NDArray[np.uint64], Floats, Floats]:
-    column, row = np.meshgrid(np.arange(rays.columns), np.arange(rays.rows))
+def march_rays(volume: MarchVolume, rays: RayBundle, wanted: Wanted, view: int) -> Marched:
+    """The rays of one view, each on its own, in double precision."""
+    factor = int(rays.supersample[view])
+    size = rays.rows * factor, rays.columns * factor
+    column, row = np.meshgrid(np.arange(size[1]), np.arange(size[0]))
     pixels = np.stack([column.ravel(), row.ravel(), np.ones(column.size)], axis=0)
     direction = (rays.matrix[view] @ pixels).T
     mm_per_depth = np.linalg.norm((rays.inverse_K[view] @ pixels).T, axis=1)
-    chosen_axis = _slice_axis(direction, int(rays.axis[view]))
-    bits = volume.bit_table()
-    density = np.zeros((len(direction), 2))
+    table, bits = volume.path_table(wanted.paths), volume.bit_table()
+    density, gradient = np.zeros((len(direction), 2)), np.zeros((len(direction), 2, 6))
     words = np.zeros((len(direction), bits.shape[1]), dtype=np.uint64)
     depth = np.full(len(direction), np.inf)
-    paths = np.zeros((len(direction), path_table.shape[1]))
+    paths = np.zeros((len(direction), table.shape[1]))
+    chosen_axis = _slice_axis(direction, int(rays.axis[view]))
     for axis in range(3):
         chosen = np.flatnonzero(chosen_axis == axis)
         ray, step_mm = direction[chosen], mm_per_depth[chosen] / np.abs(direction[chosen, axis])
-        for slice_index in range(volume.packed.shape[axis]):
+        for slice_index in range(1, volume.shape[axis] - 1):
             t = (slice_index - rays.origin[view, axis]) / ray[:, axis]
             point = rays.origin[view] + t[:, None] * ray
             point[:, axis] = slice_index
-            inside = (t > 0) & np.all((point >= 0) & (point <= np.array(volume.packed.shape[:3]) - 1), axis=1)
-            hit, where = chosen[inside], point[inside]
-            value = _bilinear(volume, where, axis)
-            code = volume.codes[tuple(_nearest(where).T)]
-            density[hit] += value * step_mm[inside, None] * 0.1
-            words[hit] |= bits[code]
-            paths[hit] += path_table[code] * step_mm[inside, None]
+            inside = (t > 0) & np.all((point >= RIM) & (point <= np.array(volume.shape) - 1 - RIM), axis=1)
+            hit, where, reach = chosen[inside], point[inside], step_mm[inside]
+            value, slope = _bilinear(volume, where, axis)
+            density[hit] += value * reach[:, None] * 0.1
+            gradient[hit] += _gradient(slope, t[inside], ray[inside], axis) * reach[:, None, None] * 0.1
             surface = value.sum(axis=1) > SURFACE_DENSITY_G_CM3
             depth[hit[surface]] = np.minimum(depth[hit[surface]], t[inside][surface])
-    shape = rays.rows, rays.columns
-    depth[np.isinf(depth)] = np.nan
-    return (
-        density.T.reshape(2, *shape),
-        words.reshape(*shape, -1),
-        depth.reshape(shape),
-        paths.T.reshape(-1, *shape),
+            if volume.labelled:
+                code = volume.codes[tuple(_nearest(where).T)]
+                words[hit] |= bits[code]
+                paths[hit] += table[code] * reach[:, None]
+        # The length of a step follows the direction's component along the axis.
+        gradient[chosen, :, 3 + axis] -= density[chosen] / ray[:, axis, None]
+    return Marched(
+        density.T.reshape(1, 2, *size),
+        words.reshape(1, *size, -1),
+        np.where(np.isinf(depth), np.nan, depth).reshape(1, *size),
+        paths.T.reshape(1, -1, *size),
+        gradient.transpose(1, 2, 0).reshape(1, 2, 6, *size),
     )
 
 
@@ -78,16 +87,32 @@ def _slice_axis(direction: Floats, view_axis: int) -> npt.NDArray[np.intp]:
     return np.where(slanting, np.argmax(speed, axis=1), view_axis)
 
 
-def _bilinear(volume: MarchVolume, point: Floats, axis: int) -> Floats:
-    """(n, 2) g/cm³ at points that lie on a slice of the grid."""
-    base = np.minimum(np.floor(point).astype(int), np.array(volume.packed.shape[:3]) - 2)
-    base = np.maximum(base, 0)
+def _bilinear(volume: MarchVolume, point: Floats, axis: int) -> tuple[Floats, Floats]:
+    """(n, 2) g/cm³ at points that lie on a slice of the grid, and (n, 2, 3) its slope per voxel within the slice."""
+    base = np.clip(np.floor(point).astype(int), 0, np.array(volume.shape) - 2)
     fraction = point - base
-    total: Any = 0.0
+    total, slope = np.zeros((len(point), 2)), np.zeros((len(point), 2, 3))
     for corner in np.ndindex(2, 2, 2):
-        weight = np.prod(np.where(corner, fraction, 1 - fraction), axis=1)
-        total = total + weight[:, None] * volume.packed[tuple((base + corner).T)]
-    return total * volume.scale_g_cm3
+        if corner[axis]:
+            continue
+        share = np.where(corner, fraction, 1 - fraction)
+        share[:, axis] = 1
+        value = volume.packed[tuple((base + corner).T)] * volume.scale_g_cm3
+        total += share.prod(axis=1)[:, None] * value
+        for along in {0, 1, 2} - {axis}:
+            others = np.delete(share, along, axis=1).prod(axis=1)
+            slope[:, :, along] += (1 if corner[along] else -1) * others[:, None] * value
+    return total, slope
+
+
+def _gradient(slope: Floats, t: Floats, ray: Floats, axis: int) -> Floats:
+    """(n, 2, 6) derivative of a reading with respect to the ray's origin and direction.
+
+    The reading lies at origin + t ray on a fixed slice: as the ray changes, t changes so that the point stays on it.
+    """
+    to_origin = slope.copy()
+    to_origin[:, :, axis] = -(slope * (ray / ray[:, axis, None])[:, None, :]).sum(axis=2)
+    return np.concatenate([to_origin, to_origin * t[:, None, None]], axis=2)
 
 
 def _nearest(point: Floats) -> npt.NDArray[np.intp]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,15 +12,18 @@ from synthray.errors import InputError
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """A patient and the instruments in it.
+    """A patient and what lies in, on and around them.
 
     Attributes:
         patient: the person.
         tools: posed instruments; this version takes none.
+        volumes: further CTs in the same patient frame (a table, an implant, an insert). Each replaces what lies under
+            its tissue and labels, later ones over earlier ones.
     """
 
     patient: Patient
-    tools: tuple[Any, ...] | list[Any] = ()
+    tools: Sequence[Any] = ()
+    volumes: Sequence[Patient] = ()
 
     def __post_init__(self) -> None:
         if self.tools:
