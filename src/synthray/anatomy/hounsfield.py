@@ -68,8 +68,8 @@ def basis_densities(hu: npt.NDArray[Any], labels: LabelMap | None = None) -> npt
     Returns:
         (I, J, K, 2) float32 in g/cm³, C order, never negative.
     """
-    table = _lookup_table()
-    curve_of_code = None if labels is None else _curve_of_code(labels)
+    table = np.ascontiguousarray(density_table()).view(np.complex64).ravel()
+    curve_of_code = None if labels is None else first_entry_of_code(labels)
     pairs = np.empty(hu.shape, dtype=np.complex64)  # one 8-byte pair per voxel: a single gather fetches both
     step = max(1, _SLAB_VOXELS // max(1, hu[0].size))
     for start in range(0, len(hu), step):
@@ -109,16 +109,16 @@ def _curve(tissues: tuple[str, ...], hu: npt.NDArray[np.float64]) -> npt.NDArray
     return np.stack([np.interp(hu, anchors, np.array(pairs)[:, b]) for b in (0, 1)], axis=-1)
 
 
-def _lookup_table() -> npt.NDArray[np.complex64]:
-    """(curves x CT numbers,) pairs as complex64: real part adipose, imaginary part cortical bone."""
+def density_table() -> npt.NDArray[np.float32]:
+    """(curves x CT numbers, 2) densities in g/cm³: each curve's from `LOWEST_HU` to `HIGHEST_HU`, one after another."""
     hu = np.arange(LOWEST_HU, HIGHEST_HU + 1, dtype=np.float64)
     kept = np.clip((hu - AIR_CUT_HU[0]) / (AIR_CUT_HU[1] - AIR_CUT_HU[0]), 0, 1)
-    rows = [_curve(CURVES[c], hu) * (kept[:, None] if c != LUNG else 1) for c in sorted(CURVES)]
-    return np.ascontiguousarray(np.stack(rows), dtype=np.float32).view(np.complex64).ravel()
+    curves = [_curve(CURVES[c], hu) * (kept[:, None] if c != LUNG else 1) for c in sorted(CURVES)]
+    return np.concatenate(curves).astype(np.float32)
 
 
-def _curve_of_code(labels: LabelMap) -> npt.NDArray[np.int32]:
-    """Code -> offset of its curve in the look-up table. Where structures overlap, bone goes before lung."""
+def first_entry_of_code(labels: LabelMap) -> npt.NDArray[np.int32]:
+    """Label code -> where its curve begins in `density_table`. Where structures overlap, bone goes before lung."""
     curves = np.full(np.iinfo(labels.codes.dtype).max + 1, DEFAULT, dtype=np.int32)
     for curve, belongs in ((LUNG, is_lung), (BONE, is_bone)):
         for name, codes in labels.structures.items():

@@ -89,7 +89,8 @@ class LabelMap:
             InputError: codes are negative, not whole, or above 65535.
         """
         small = as_codes(codes)
-        present = np.flatnonzero(np.bincount(small.ravel(), minlength=1))
+        # Slice by slice: bincount works on a copy of eight bytes a voxel.
+        present = np.unique(np.concatenate([np.flatnonzero(np.bincount(one.ravel())) for one in small]))
         listed = {int(c): str(n) for c, n in names.items()}
         for code in present[present > 0]:
             listed.setdefault(int(code), f"label_{code}")

@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from synthray.anatomy import LabelMap, Patient, basis_densities
+from synthray.anatomy import LabelMap, Patient
+from synthray.anatomy.hounsfield import HIGHEST_HU, LOWEST_HU, density_table, first_entry_of_code
 from synthray.errors import InputError
 
 WORD_BITS = 64
 # HU above which a voxel can contribute: below it the basis densities are zero.
 AIR_HU = -990
-# Voxels converted at a time, so that no second float volume is ever held.
-_SLAB_VOXELS = 1 << 22
 # Positions in the kernels are fixed point with 12 bits for the index.
 _LARGEST_SIDE = 4094
 
@@ -136,24 +135,22 @@ def _pack(
     hu: npt.NDArray[Any], labels: LabelMap | None, name: str
 ) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.float64]]:
     """Densities as padded 16-bit pairs, and the density of one unit of each."""
-    step = max(1, _SLAB_VOXELS // max(1, hu[0].size))
-    slabs = [slice(start, start + step) for start in range(0, len(hu), step)]
-
-    def densities(slab: slice) -> npt.NDArray[np.float32]:
-        return basis_densities(hu[slab], labels and LabelMap(labels.codes[slab], labels.structures))
-
-    highest = np.zeros(2)
-    for slab in slabs:
-        peak = densities(slab).max(axis=(0, 1, 2))
-        if not np.isfinite(peak).all():
-            raise InputError(f"{name}: densities must be finite; the CT holds NaN or infinity")
-        highest = np.maximum(highest, peak)
-    scale = np.maximum(highest, 1e-6) / np.iinfo(np.uint16).max
+    if not np.isfinite((hu.min(), hu.max())).all():
+        raise InputError(f"{name}: Hounsfield units must be finite; the CT holds NaN or infinity")
+    table = density_table().astype(np.float64)
+    entries = np.zeros(1, dtype=np.int32) if labels is None else first_entry_of_code(labels)
+    highest = int(np.clip(np.rint(hu.max()), LOWEST_HU, HIGHEST_HU)) - LOWEST_HU
+    reached = np.concatenate([table[entry : entry + highest + 1] for entry in np.unique(entries)])
+    scale = np.maximum(reached.max(axis=0), 1e-6) / np.iinfo(np.uint16).max
+    pairs = np.rint(np.minimum(table / scale, np.iinfo(np.uint16).max)).astype(np.uint16)
+    words = pairs.view(np.uint32).ravel()  # one look-up fetches both
     packed = np.zeros((*(n + 2 for n in hu.shape), 2), dtype=np.uint16)
-    for slab in slabs:
-        units = densities(slab)
-        units /= scale.astype(np.float32)
-        packed[slab.start + 1 : slab.start + 1 + len(units), 1:-1, 1:-1] = np.rint(units, out=units)
+    for i, layer in enumerate(hu):
+        whole = layer if layer.dtype.kind in "iu" else np.rint(layer)
+        index = np.clip(whole, LOWEST_HU, HIGHEST_HU).astype(np.int32) - LOWEST_HU
+        if labels is not None:
+            index += entries[labels.codes[i]]
+        packed[i + 1, 1:-1, 1:-1] = words[index].view(np.uint16).reshape(*index.shape, 2)
     return packed, scale
 
 
