@@ -141,19 +141,28 @@ def meet_labels(
 
 
 @kernel
-def find_surface(flat: Any, scale0: float, scale1: float, at: int, strides: Any, u: Any, v: Any, count: int) -> int:
-    """Number of the first reading that is denser than a body's surface, -1 for none; arguments as in `meet_labels`."""
-    at_u, at_v = int(u[0]), int(v[0])
+def find_surface(flat: Any, scale: Any, at: int, strides: Any, u: Any, v: Any, count: int) -> int:
+    """Number of the first reading that is denser than a body's surface, -1 for none.
+
+    `flat` holds both 16-bit densities of a voxel in one 32-bit word; other arguments as in `meet_labels`.
+    """
+    at_u, at_v, step_u, step_v = int(u[0]), int(v[0]), int(u[1]), int(v[1])
     mask, unit = (1 << FRACTION_BITS) - 1, np.float32(1 / (1 << FRACTION_BITS))
     for n in range(count):
         p = at + (at_u >> FRACTION_BITS) * strides[1] + (at_v >> FRACTION_BITS) * strides[2]
-        fu, fv = np.float32(at_u & mask) * unit, np.float32(at_v & mask) * unit
-        density = np.float32(0.0)
-        for corner in range(4):
-            here = p + (corner >> 1) * strides[1] + (corner & 1) * strides[2]
-            weight = (fu if corner >> 1 else 1 - fu) * (fv if corner & 1 else 1 - fv)
-            density += weight * (flat[here, 0] * scale0 + flat[here, 1] * scale1)
-        if density > SURFACE_DENSITY_G_CM3:
-            return n
-        at_u, at_v, at = at_u + int(u[1]), at_v + int(v[1]), at + strides[0]
+        w00, w01 = flat[p], flat[p + strides[2]]
+        w10, w11 = flat[p + strides[1]], flat[p + strides[1] + strides[2]]
+        if w00 | w01 | w10 | w11:
+            fu, fv = np.float32(at_u & mask) * unit, np.float32(at_v & mask) * unit
+            low = (1 - fu) * ((1 - fv) * _density(w00, scale) + fv * _density(w01, scale))
+            density = low + fu * ((1 - fv) * _density(w10, scale) + fv * _density(w11, scale))
+            if density > SURFACE_DENSITY_G_CM3:
+                return n
+        at_u, at_v, at = at_u + step_u, at_v + step_v, at + strides[0]
     return -1
+
+
+@inlined
+def _density(word: Any, scale: Any) -> Any:
+    """Density of a voxel, both bases."""
+    return np.float32(word & np.uint32(0xFFFF)) * scale[0] + np.float32(word >> np.uint32(16)) * scale[1]

@@ -217,13 +217,13 @@ def _label_slab(grid: Grid, scratch: Scratch, rays: int, axis: int, slab: Any, c
 
 @kernel
 def _find_surfaces(grid: Grid, scratch: Scratch, tile: Any, axis: int, slices: Any, uniform: bool) -> None:
-    """Find the surface along a tile's rays that use an axis, slab by slab as they travel."""
+    """Find the surface along a tile's rays that use an axis, one layer of bricks after another as they travel."""
     lines, surface, rays = scratch.lines, scratch.surface, tile[0] * tile[1]
-    slabs = (slices[1] - 1) // SLAB - slices[0] // SLAB + 1
+    slabs = (slices[1] - 1) // BRICK - slices[0] // BRICK + 1
     for back in (False, True):
         for n in range(slabs):
-            index = slices[0] // SLAB + (slabs - 1 - n if back else n)
-            slab = (max(index * SLAB, slices[0]), min(index * SLAB + SLAB, slices[1]))
+            index = slices[0] // BRICK + (slabs - 1 - n if back else n)
+            slab = (max(index * BRICK, slices[0]), min(index * BRICK + BRICK, slices[1]))
             left = False
             for ray in range(rays):
                 on_way = lines.axis[ray] == axis and (lines.speed[ray] < 0) == back
@@ -238,7 +238,8 @@ def _find_surfaces(grid: Grid, scratch: Scratch, tile: Any, axis: int, slices: A
 @kernel
 def _search_slab(grid: Grid, scratch: Scratch, rays: int, axis: int, slab: Any, back: bool) -> None:
     lines, surface = scratch.lines, scratch.surface
-    flat, scale0, scale1 = grid.packed.reshape(-1, 2), grid.scale[0], grid.scale[1]
+    flat = grid.packed.reshape(-1).view(np.uint32)
+    scale = (np.float32(grid.scale[0]), np.float32(grid.scale[1]))
     along_a, along_u, along_v = _strides(grid.packed.shape, axis)
     forward = -1 if back else 1
     for ray in range(rays):
@@ -250,6 +251,6 @@ def _search_slab(grid: Grid, scratch: Scratch, rays: int, axis: int, slab: Any, 
         v = _on_slice(lines.start_v[ray], lines.slope_v[ray], begin)
         u, v = (u[0], np.int32(u[1] * forward)), (v[0], np.int32(v[1] * forward))
         strides = (along_a * forward, along_u, along_v)
-        n = find_surface(flat, scale0, scale1, begin * along_a, strides, u, v, end - first)
+        n = find_surface(flat, scale, begin * along_a, strides, u, v, end - first)
         if n >= 0:
             surface[ray] = begin + n * forward
