@@ -7,7 +7,11 @@ callers are all safe, and the result does not depend on the number of threads.
 from __future__ import annotations
 
 import os
+import sys
+import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -51,13 +55,29 @@ def march(
         for view, fine in enumerate(rays.supersample.tolist())
         for first in range(0, rays.rows * fine, tile.TILE_ROWS)
     ]
-    if count == 1:
-        for job in jobs:
-            band(job)
-    else:
-        with ThreadPoolExecutor(count) as pool:
-            list(pool.map(band, jobs))
+    with _announced():
+        if count == 1:
+            for job in jobs:
+                band(job)
+        else:
+            with ThreadPoolExecutor(count) as pool:
+                list(pool.map(band, jobs))
     return result
+
+
+@contextmanager
+def _announced() -> Iterator[None]:
+    """Say so on a terminal when the kernels are being compiled, which happens once per machine."""
+    if tile.march_band.signatures or not sys.stderr.isatty():
+        yield
+        return
+    line = "synthray: compiling the projector for this processor, once; about ten seconds\n"
+    timer = threading.Timer(1.0, sys.stderr.write, [line])
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def available_cores() -> int:
