@@ -59,7 +59,8 @@ def test_copper_hardens() -> None:
         ({"tube_kvp": float("nan")}, "40 to 150"),
         ({"aluminium_mm": -1}, "0.5 to 20"),
         ({"copper_mm": 5}, "0 to 2"),
-        ({"anode_angle_deg": 7}, "12"),
+        ({"anode_angle_deg": 3}, "6 to 22"),
+        ({"ripple": 2}, "0 to 1"),
     ],
 )
 def test_out_of_range_is_refused_with_the_allowed_range(setting: dict[str, float], shown: str) -> None:
