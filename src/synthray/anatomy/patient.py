@@ -34,6 +34,10 @@ class Volume:
             raise InputError(f"a volume needs three non-empty axes (i, j, k), got shape {self.values.shape}")
         object.__setattr__(self, "patient_from_voxel", check_affine(self.patient_from_voxel))
 
+    def __repr__(self) -> str:
+        spacing = " x ".join(f"{mm:.3g}" for mm in self.voxel_mm)
+        return f"Volume({' x '.join(map(str, self.shape))} voxels of {spacing} mm, {self.values.dtype})"
+
     @property
     def shape(self) -> tuple[int, int, int]:
         """Number of voxels along i, j, k."""
@@ -80,6 +84,9 @@ class LabelMap:
             if not codes or min(codes) < 1:
                 raise InputError(f"structure '{name}' has codes {codes}: they must be positive (0 is background)")
         object.__setattr__(self, "structures", MappingProxyType(dict(self.structures)))
+
+    def __repr__(self) -> str:
+        return f"LabelMap({len(self.structures)} structures, {self.codes.dtype})"
 
     @staticmethod
     def from_names(codes: Array, names: Mapping[int, str]) -> LabelMap:
@@ -191,6 +198,9 @@ class Patient:
             if point.shape != (3,) or not np.isfinite(point).all():
                 raise InputError(f"{self.name}: landmark '{landmark}' must be three finite numbers in mm (LPS)")
         object.__setattr__(self, "landmarks", MappingProxyType(points))
+
+    def __repr__(self) -> str:
+        return f"Patient('{self.name}', {self.ct}, {self.labels}, {len(self.landmarks)} landmarks)"
 
     @staticmethod
     def from_arrays(

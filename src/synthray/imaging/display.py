@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -10,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from synthray.errors import InputError
-from synthray.imaging.blur import gaussian
 from synthray.imaging.checks import check_between
+from synthray.imaging.contrast import equalised, multiscale, unsharp
 
 Image = npt.NDArray[np.float32]
 
@@ -32,7 +33,11 @@ class DisplayPreset:
         sigmoid: gain of a logistic curve through the middle grey, 0 is none.
         invert: False shows high attenuation bright and direct exposure black, as radiographs are read.
         contrast: gain of the detail at 1/16 and 1/64 of the image's width, 0 is none.
-        bits: 8 or 16.
+        multiscale: exponent of the detail's amplitude in every band, 1 is none, 0.7 is usual; see
+            `contrast.multiscale`.
+        clahe: slope limit of adaptive histogram equalisation, 1 is none, 2 to 4 is usual; see `contrast.equalised`.
+        lut: grey-value curve as (in, out) points within 0 to 1, in rising order of `in`; empty is none.
+        bits: 8, 12 (in 16-bit words) or 16.
     """
 
     scale: Literal["log", "linear"] = "log"
@@ -42,19 +47,28 @@ class DisplayPreset:
     sigmoid: float = 0.0
     invert: bool = False
     contrast: float = 0.0
-    bits: Literal[8, 16] = 8
+    multiscale: float = 1.0
+    clahe: float = 1.0
+    lut: tuple[tuple[float, float], ...] = ()
+    bits: Literal[8, 12, 16] = 8
 
     def __post_init__(self) -> None:
         if self.scale not in ("log", "linear"):
             raise InputError(f"display scale must be log or linear, got '{self.scale}'")
-        if self.bits not in (8, 16):
-            raise InputError(f"display bits must be 8 or 16, got {self.bits}")
+        if self.bits not in (8, 12, 16):
+            raise InputError(f"display bits must be 8, 12 or 16, got {self.bits}")
         low, high = self.percentiles if self.anchors is None else self.anchors
         if not low < high or (self.anchors is None and not 0 <= low < high <= 100):
             raise InputError(f"display window must rise from black to white, got {low} to {high}")
         check_between("display gamma", self.gamma, 0.1, 10)
         check_between("display sigmoid", self.sigmoid, 0, 30)
         check_between("display contrast", self.contrast, 0, 5)
+        check_between("display multiscale", self.multiscale, 0.2, 1)
+        check_between("display clahe", self.clahe, 1, 100)
+        points = [point for pair in self.lut for point in pair]
+        rising = all(first[0] < second[0] for first, second in pairwise(self.lut))
+        if self.lut and not (rising and len(self.lut) > 1 and all(0 <= point <= 1 for point in points)):
+            raise InputError(f"display lut must be (in, out) points within 0 to 1 with rising in, got {self.lut}")
 
 
 DISPLAY_PRESETS = MappingProxyType(
@@ -64,6 +78,9 @@ DISPLAY_PRESETS = MappingProxyType(
         "chest-pa": DisplayPreset(percentiles=(0.5, 99.5), sigmoid=3.0, contrast=0.4),
         # Most of a trunk's picture is soft tissue and its rim: start the window above them.
         "bone": DisplayPreset(percentiles=(6.0, 99.8), contrast=0.8),
+        # Processed radiographs: detail of every size lifted to the same strength, as multiscale processing does.
+        "chest-processed": DisplayPreset(percentiles=(0.5, 99.8), multiscale=0.75, sigmoid=2.0),
+        "chest-clahe": DisplayPreset(percentiles=(0.5, 99.5), clahe=2.5),
         "c-arm": DisplayPreset(percentiles=(1.0, 99.5), contrast=0.2, invert=True),
     }
 )
@@ -77,7 +94,7 @@ def display(image: npt.ArrayLike, preset: str | DisplayPreset = "chest-pa") -> n
         preset: a name in `DISPLAY_PRESETS`, or a `DisplayPreset`.
 
     Returns:
-        (..., row, column) uint8 or uint16.
+        (..., row, column) uint8, or uint16 for 12 and 16 bits.
 
     Raises:
         InputError: unknown preset or not an image.
@@ -120,22 +137,24 @@ def _grey(image: Image, preset: DisplayPreset) -> Image:
     """(row, column) within 0 to 1."""
     shown = image if preset.scale == "log" else -np.expm1(-image)
     low, high = window(shown, preset)
+    shown = np.clip(shown, low - (high - low), high + (high - low))
     if preset.contrast:
-        shown = _enhance(np.clip(shown, low - (high - low), high + (high - low)), preset.contrast)
+        shown = unsharp(shown, preset.contrast)
+    if preset.multiscale != 1:
+        shown = multiscale(shown, preset.multiscale, (high - low) / 4)
+        # The bands' gain moves the ends of the range as well.
+        low, high = window(shown, preset)
     grey = np.clip((shown - low) / (high - low), 0, 1)
+    if preset.clahe > 1:
+        grey = equalised(grey, preset.clahe)
     if preset.gamma != 1:
         grey = grey**preset.gamma
     if preset.sigmoid:
         curve = np.tanh(preset.sigmoid / 2 * (grey - 0.5))
         grey = 0.5 + 0.5 * curve / np.tanh(preset.sigmoid / 4)
+    if preset.lut:
+        grey = np.interp(grey, *np.array(preset.lut).T)
     return (1 - grey if preset.invert else grey).astype(np.float32)
-
-
-def _enhance(image: Image, gain: float) -> Image:
-    """Unsharp masking at two scales; the coarse one counts half."""
-    width = max(image.shape)
-    fine, coarse = gaussian(image, width / 64), gaussian(image, width / 16)
-    return image + gain * (image - fine) + gain / 2 * (image - coarse)
 
 
 def _quantised(grey: Image, preset: DisplayPreset) -> npt.NDArray[Any]:
