@@ -68,10 +68,21 @@ MATERIALS: Mapping[str, Material] = MappingProxyType({
     "steel_316l": _material(8.0, Fe=.655, Cr=.170, Ni=.120, Mo=.025, Mn=.020, Si=.010),
     "iodine": _material(4.93, I=1),
     "pmma": _material(1.19, H=.080538, C=.599848, O=.319614),
+    "beryllium": _material(1.848, Be=1),
+    "tin": _material(7.31, Sn=1),
+    "tungsten": _material(19.3, W=1),
+    "platinum": _material(21.45, Pt=1),
+    "lead": _material(11.35, Pb=1),
+    "cobalt_chrome": _material(8.3, Co=.645, Cr=.285, Mo=.060, Mn=.005, Si=.005),
+    "peek": _material(1.30, C=19 * 12.011, H=12 * 1.008, O=3 * 15.999),
+    "polyethylene": _material(0.94, C=12.011, H=2 * 1.008),
+    "silicone": _material(1.10, C=2 * 12.011, H=6 * 1.008, O=15.999, Si=28.086),
+    "carbon_fibre": _material(1.55, C=1),
     # detectors, by formula
     "csi": _material(4.51, Cs=132.905, I=126.904),
     "gd2o2s": _material(7.34, Gd=2 * 157.25, O=2 * 15.999, S=32.06),
     "selenium": _material(4.3, Se=1),
+    "cdte": _material(5.85, Cd=112.414, Te=127.60),
 })
 # fmt: on
 
