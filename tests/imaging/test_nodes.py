@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthray.errors import InputError
-from synthray.imaging import Detector, Tube, basis_attenuation_cm2_g, nodes, response, spectrum
+from synthray.imaging import Detector, Tube, basis_attenuation_cm2_g, nodes, response, spectrum, transmission
 
 # Water (as adipose + bone) 0-30 cm x cortical bone 0-6 cm, at thicknesses that the fit itself doesn't use.
 THICKNESS = np.array(
@@ -109,3 +109,33 @@ def test_unknown_preset_and_count_are_refused() -> None:
         Detector.preset("film")
     with pytest.raises(InputError, match="1 to 8"):
         nodes(Tube(), Detector(), 0)
+
+
+@pytest.mark.parametrize(
+    ("material", "amounts_g_cm2", "count"),
+    [("titanium", (0.4, 1.0, 2.2), 6), ("steel_316l", (0.8, 2.0, 4.0), 6), ("iodine", (0.01, 0.05, 0.2), 7)],
+)
+@pytest.mark.parametrize("kvp", [70, 100, 120])
+def test_metal_and_contrast_agent(kvp: float, material: str, amounts_g_cm2: tuple[float, ...], count: int) -> None:
+    beam = spectrum(Tube(tube_kvp=kvp))
+    signal = beam.fluence_per_cm2_mas * response(Detector(), beam.energy_kev)[0]
+    few = nodes(Tube(tube_kvp=kvp), Detector(), count, (material,))
+    for amount in (0.0, *amounts_g_cm2):
+        thickness = np.column_stack([THICKNESS, np.full(len(THICKNESS), amount)])
+        full = np.exp(-thickness @ basis_attenuation_cm2_g(beam.energy_kev, (material,)).T) @ signal / signal.sum()
+        short = np.exp(-thickness @ few.basis_attenuation_cm2_g.T) @ few.weight
+        assert np.abs(short / full - 1).max() < 3e-3
+
+
+def test_a_further_material_has_its_channel() -> None:
+    beam = nodes(Tube(), Detector(), 6, ("titanium",))
+    density = np.zeros((3, 4, 5), dtype=np.float32)
+    assert transmission(density, beam) == pytest.approx(np.ones((4, 5)))
+    density[2, 1, 1] = 0.5
+    dark = transmission(density, beam)
+    assert dark[1, 1] < 0.7
+    assert (dark.ravel() < 1 - 1e-6).sum() == 1
+    with pytest.raises(InputError, match=r"shape \(..., 3, row, column\)"):
+        transmission(density[:2], beam)
+    with pytest.raises(InputError, match="no material 'kryptonite'"):
+        nodes(Tube(), Detector(), 6, ("kryptonite",))

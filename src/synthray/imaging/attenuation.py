@@ -145,29 +145,58 @@ def _compton_transfer(numbers: Numbers, energy_kev: Array) -> Array:
     return np.sum(cross_section * (1 - kept), axis=-1) / np.sum(cross_section, axis=-1)
 
 
-@lru_cache(maxsize=1)
-def _basis_grid() -> tuple[Array, Array]:
+@lru_cache(maxsize=64)
+def _log_grid(material: str) -> tuple[Array, Array]:
+    """Logarithms of energy and attenuation on a fine grid that has a point on either side of every edge."""
+    import xraylib
+
     energy = np.geomspace(*ENERGY_RANGE_KEV, 1200)
-    return np.log(energy), np.log([mass_attenuation_cm2_g(name, energy) for name in BASIS])
+    for element in MATERIALS[material].fractions:
+        number = xraylib.SymbolToAtomicNumber(element)
+        for shell in (xraylib.K_SHELL, xraylib.L1_SHELL, xraylib.L2_SHELL, xraylib.L3_SHELL):
+            edge = _edge_kev(number, shell)
+            if ENERGY_RANGE_KEV[0] * 1.001 < edge < ENERGY_RANGE_KEV[1]:
+                energy = np.append(energy, [edge * (1 - 1e-6), edge * (1 + 1e-6)])
+    energy.sort()
+    return np.log(energy), np.log(mass_attenuation_cm2_g(material, energy))
 
 
-def basis_attenuation_cm2_g(energy_kev: npt.ArrayLike) -> Array:
-    """Attenuation of the two basis tissues: (..., 2) cm²/g, interpolated in log-log (within 1e-4 above 5 keV)."""
-    grid, log_attenuation = _basis_grid()
+def _edge_kev(number: int, shell: int) -> float:
+    import xraylib
+
+    try:
+        return float(xraylib.EdgeEnergy(number, shell))
+    except ValueError:  # light elements lack the outer shells
+        return 0.0
+
+
+def basis_attenuation_cm2_g(energy_kev: npt.ArrayLike, extra: tuple[str, ...] = ()) -> Array:
+    """Attenuation of the two basis tissues and of further materials: (..., 2 + extra) cm²/g.
+
+    Interpolated in log-log, within 1e-4 above 5 keV.
+
+    Raises:
+        InputError: unknown material.
+    """
     log_energy = np.log(energy_kev)
-    return np.exp(np.stack([np.interp(log_energy, grid, values) for values in log_attenuation], axis=-1))
+    grids = [_log_grid(_known(name)) for name in (*BASIS, *extra)]
+    return np.exp(np.stack([np.interp(log_energy, *grid) for grid in grids], axis=-1))
+
+
+def _known(material: str) -> str:
+    if material not in MATERIALS:
+        raise InputError(f"no material '{material}'; known are {', '.join(sorted(MATERIALS))}")
+    return material
 
 
 def _by_element(material: str, energy_kev: npt.ArrayLike, cross_section: Callable[[Numbers, Array], Array]) -> Array:
     import xraylib
 
-    if material not in MATERIALS:
-        raise InputError(f"no material '{material}'; known are {', '.join(sorted(MATERIALS))}")
     energy = np.asarray(energy_kev, dtype=np.float64)
     low, high = ENERGY_RANGE_KEV
     if not (np.all(energy >= low) and np.all(energy <= high)):
         raise InputError(f"photon energy must lie within {low:g} to {high:g} keV")
-    fractions = MATERIALS[material].fractions
+    fractions = MATERIALS[_known(material)].fractions
     numbers = np.array([xraylib.SymbolToAtomicNumber(element) for element in fractions])
     per_element = cross_section(numbers, energy.ravel())
     return (np.array(list(fractions.values())) @ per_element).reshape(energy.shape)

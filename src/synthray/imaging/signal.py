@@ -23,7 +23,7 @@ def transmission(area_density: npt.ArrayLike, nodes: Nodes) -> Image:
     """Fraction of the open-field signal behind the object, without noise or scatter.
 
     Args:
-        area_density: (..., 2, row, column) g/cm² of adipose and cortical bone.
+        area_density: (..., M, row, column) g/cm² of adipose, cortical bone and the nodes' further materials.
         nodes: beam and detector.
 
     Returns:
@@ -87,15 +87,15 @@ def log_signal(transmission: npt.ArrayLike, floor: float = DEFAULT_FLOOR) -> Ima
     return np.subtract(np.float32(0), clipped, out=clipped)
 
 
-def check_area_density(area_density: npt.ArrayLike) -> Image:
-    """Area densities as float32 (..., 2, row, column).
+def check_area_density(area_density: npt.ArrayLike, materials: int = 2) -> Image:
+    """Area densities as float32 (..., materials, row, column).
 
     Raises:
         InputError: wrong shape, negative beyond rounding, or not a number.
     """
     values = np.asarray(area_density, dtype=np.float32)
-    if values.ndim < 3 or values.shape[-3] != 2 or not values.size:
-        raise InputError(f"area density must have shape (..., 2, row, column), got {values.shape}")
+    if values.ndim < 3 or values.shape[-3] != materials or not values.size:
+        raise InputError(f"area density must have shape (..., {materials}, row, column), got {values.shape}")
     if not values.min() >= -1e-3:
         raise InputError("area density must not be negative or NaN; check the Hounsfield units of the CT")
     return values
@@ -104,23 +104,25 @@ def check_area_density(area_density: npt.ArrayLike) -> Image:
 def _sum_of_exponentials(
     area_density: npt.ArrayLike, attenuation: npt.NDArray[np.float64], weight_sets: list[npt.NDArray[np.float64]]
 ) -> list[Image]:
-    """For each weight set, Σ_k weight_k exp(-attenuation_k · density); (K, 2), sets of (K,) -> (..., row, column)."""
-    values = check_area_density(area_density)
+    """For each weight set, Σ_k weight_k exp(-attenuation_k · density); (K, M), sets of (K,) -> (..., row, column)."""
+    materials = attenuation.shape[1]
+    values = check_area_density(area_density, materials)
     shape = (*values.shape[:-3], *values.shape[-2:])
-    flat = values.reshape(-1, 2, shape[-2] * shape[-1])
+    flat = values.reshape(-1, materials, shape[-2] * shape[-1])
     totals = [np.zeros((len(flat), flat.shape[-1]), dtype=np.float32) for _ in weight_sets]
-    coefficients = np.concatenate([-attenuation.T, weight_sets]).astype(np.float32).T.tolist()
+    factors, weights = (-attenuation).astype(np.float32), np.array(weight_sets, dtype=np.float32).T
     work = np.empty((2, min(_BLOCK, flat.shape[-1])), dtype=np.float32)
-    for view, (soft, bone) in enumerate(flat):
+    for view, densities in enumerate(flat):
         for start in range(0, flat.shape[-1], _BLOCK):
             block = slice(start, start + _BLOCK)
-            exponential, term = work[:, : len(soft[block])]
-            for soft_factor, bone_factor, *weights in coefficients:
-                np.multiply(soft[block], np.float32(soft_factor), out=exponential)
-                np.multiply(bone[block], np.float32(bone_factor), out=term)
-                np.add(exponential, term, out=exponential)
+            exponential, term = work[:, : len(densities[0, block])]
+            for factor, node_weights in zip(factors, weights, strict=True):
+                np.multiply(densities[0, block], factor[0], out=exponential)
+                for material in range(1, materials):
+                    np.multiply(densities[material, block], factor[material], out=term)
+                    np.add(exponential, term, out=exponential)
                 np.exp(exponential, out=exponential)
-                for total, weight in zip(totals, weights, strict=True):
-                    np.multiply(exponential, np.float32(weight), out=term)
+                for total, weight in zip(totals, node_weights, strict=True):
+                    np.multiply(exponential, weight, out=term)
                     total[view, block] += term
     return [total.reshape(shape) for total in totals]
