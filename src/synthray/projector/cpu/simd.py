@@ -219,3 +219,17 @@ def store(typing: Any, address: Any, vector: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(types.intp, FLOATS), generate
+
+
+@intrinsic
+def fetch(typing: Any, address: Any) -> Any:
+    """Ask for a cache line before it is needed (LLVM `prefetch`: read, second-level cache, data)."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pointer = builder.inttoptr(args[0], ir.PointerType(ir.IntType(8)))
+        kind = ir.FunctionType(ir.VoidType(), [pointer.type, _I32, _I32, _I32])
+        prefetch = builder.module.declare_intrinsic("llvm.prefetch", [pointer.type], kind)
+        builder.call(prefetch, [pointer, _I32(0), _I32(2), _I32(1)])
+        return context.get_dummy_value()
+
+    return types.void(types.intp), generate

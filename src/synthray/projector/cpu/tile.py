@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from synthray.projector.cpu import simd
 from synthray.projector.cpu.bricks import BRICK, MIXED
 from synthray.projector.cpu.jit import inlined, kernel
 from synthray.projector.cpu.lines import Lines, View, aim, bricks_across, empty_lines, other_axes, reach
@@ -29,9 +30,13 @@ from synthray.projector.result import SURFACE_DENSITY_G_CM3
 
 # Rays along a tile's sides, multiples of every supersampling factor: measured, and within 10 % of the best for grids
 # of 256 and 512 voxels a side.
-TILE_ROWS, TILE_COLUMNS = 32, 32
-# Slices of a slab: positions are kept in 32 bits from its first slice on, so their error can't grow.
-SLAB = 4 * BRICK
+TILE_ROWS, TILE_COLUMNS = 16, 16
+# Slices of a slab, and slabs that are summed in one go: a ray's start costs as much as twenty slices, but what a run
+# of slices touches must stay in the second-level cache, and errors of the 32-bit positions grow along it.
+SLAB = BRICK
+RUN = 8
+
+_LINE_BYTES = 64
 
 
 class Grid(NamedTuple):
@@ -148,27 +153,44 @@ def _strides(shape: Any, axis: int) -> tuple[int, int, int]:
 @inlined
 def _on_slice(start: float, slope: float, k: int) -> tuple[Any, Any]:
     """Fixed-point position on a slice, and its advance per slice."""
-    return np.int32(start + k * slope), np.int32(slope)
+    return np.int32(np.rint(start + k * slope)), np.int32(np.rint(slope))
 
 
 @kernel
 def _march_slabs(
     grid: Grid, scratch: Scratch, tile: Any, axis: int, slices: Any, uniform: bool, gradient: bool
 ) -> None:
-    """Carry a tile's rays that use an axis through all slabs."""
-    for index in range(slices[0] // SLAB, (slices[1] - 1) // SLAB + 1):
-        slab = (max(index * SLAB, slices[0]), min(index * SLAB + SLAB, slices[1]))
+    """Carry a tile's rays that use an axis through all slabs: labels slab by slab, densities in runs of full slabs."""
+    along_a, along_u, along_v = _strides(grid.packed.shape, axis)
+    bytes_a, bytes_u, bytes_v = along_a * VOXEL_BYTES, along_u * VOXEL_BYTES, along_v * VOXEL_BYTES
+    rays, last = tile[0] * tile[1], (slices[1] - 1) // SLAB
+    begin, waiting = 0, 0
+    for n in range(slices[0] // SLAB, last + 1):
+        slab = (max(n * SLAB, slices[0]), min((n + 1) * SLAB, slices[1]))
         peak, code = _survey(grid, scratch, tile, axis, slab, uniform)
-        rays = tile[0] * tile[1]
         if peak > 0:
-            along_a, along_u, along_v = _strides(grid.packed.shape, axis)
-            bytes_a, bytes_u, bytes_v = along_a * VOXEL_BYTES, along_u * VOXEL_BYTES, along_v * VOXEL_BYTES
-            if bytes_v == VOXEL_BYTES:
-                _sum_slab((bytes_a, bytes_u), grid, scratch, rays, axis, slab, gradient)
-            else:
-                _sum_slab((bytes_a, bytes_u, bytes_v), grid, scratch, rays, axis, slab, gradient)
+            _fetch(grid.packed.ctypes.data, VOXEL_BYTES, grid.packed.shape, scratch.box)
+            begin, waiting = (slab[0] if waiting == 0 else begin), waiting + 1
         if code != 0:
             _label_slab(grid, scratch, rays, axis, slab, code)
+        if waiting and (peak == 0 or waiting == RUN or n == last):
+            run = (begin, slab[1] if peak > 0 else slab[0])
+            if bytes_v == VOXEL_BYTES:
+                _sum_slab((bytes_a, bytes_u), grid, scratch, rays, axis, run, gradient)
+            else:
+                _sum_slab((bytes_a, bytes_u, bytes_v), grid, scratch, rays, axis, run, gradient)
+            waiting = 0
+
+
+@kernel
+def _fetch(address: int, voxel_bytes: int, shape: Any, box: Any) -> None:
+    """Ask for the voxels of a box of bricks."""
+    start, end = box[0, 2] * BRICK, min(box[1, 2] * BRICK + BRICK, shape[2] - 1)
+    for i in range(box[0, 0] * BRICK, min(box[1, 0] * BRICK + BRICK + 1, shape[0])):
+        for j in range(box[0, 1] * BRICK, min(box[1, 1] * BRICK + BRICK + 1, shape[1])):
+            row = address + ((i * shape[1] + j) * shape[2] + start) * voxel_bytes
+            for line in range(0, (end - start) * voxel_bytes + 1, _LINE_BYTES):
+                simd.fetch(row + line)
 
 
 @kernel
@@ -194,7 +216,7 @@ def _label_slab(grid: Grid, scratch: Scratch, rays: int, axis: int, slab: Any, c
     lines, words, paths, seen = scratch.lines, scratch.words, scratch.paths, scratch.seen
     codes, tables, met = grid.codes.reshape(-1), (grid.bit_table, grid.path_table), (words, paths)
     strides = _strides(grid.packed.shape, axis)
-    measured = False
+    measured, fetched = False, False
     for w in range(len(seen)):
         measured |= (seen[w] & grid.path_words[w]) != 0
     for ray in range(rays):
@@ -206,6 +228,9 @@ def _label_slab(grid: Grid, scratch: Scratch, rays: int, axis: int, slab: Any, c
             new |= (seen[w] & ~words[ray, w]) != 0
         if not new:
             continue
+        if code == MIXED and not fetched:
+            _fetch(grid.codes.ctypes.data, grid.codes.itemsize, grid.codes.shape, scratch.box)
+            fetched = True
         count, step_mm = end - first, lines.step_mm[ray]
         if code != MIXED:
             leave(tables, met, ray, code, count * step_mm)
