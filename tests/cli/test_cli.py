@@ -10,7 +10,7 @@ from PIL import Image
 
 from synthray.cli.app import app, run
 
-COMMANDS = {
+COMMANDS = {"bench", 
     "demo", "doctor", "body", "inspect", "simulate", "generate", "verify", "train", "predict", "evaluate", "data",
 }  # fmt: skip
 RECIPE = """

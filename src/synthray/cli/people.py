@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -115,12 +115,15 @@ def simulate(
     target: Annotated[str, typer.Option(help="center, a landmark, or structures joined by +.")] = "center",
     carm: Annotated[str, typer.Option(help="Device preset.")] = "cios-fusion",
     size: Annotated[int, typer.Option(help="Rows of the picture.", min=8, max=8192)] = 768,
-    realism: Annotated[str, typer.Option(help="naive, heuristic or realistic.")] = "realistic",
-    kvp: Annotated[float, typer.Option(help="Tube voltage in kVp.")] = 90.0,
-    mas: Annotated[float, typer.Option(help="Tube output in mAs.")] = 4.0,
+    realism: Annotated[str, typer.Option(help="naive, heuristic, realistic or full.")] = "realistic",
+    system: Annotated[
+        str, typer.Option(help="X-ray system: chest-upright, chest-bedside, bucky-table, mobile-c-arm, angiography.")
+    ] = "chest-upright",
+    kvp: Annotated[float | None, typer.Option(help="Tube voltage in kVp; the system's own without it.")] = None,
+    mas: Annotated[float | None, typer.Option(help="Tube output in mAs; exposure control without it.")] = None,
     display: Annotated[
-        str, typer.Option(help="Display preset: chest-pa, bone, c-arm (bone dark), linear, log-window.")
-    ] = "chest-pa",
+        str | None, typer.Option(help="Display preset (chest-pa, bone, c-arm, linear, …); the system's without it.")
+    ] = None,
     lungs: Annotated[bool, typer.Option("--lungs", help="Find the lungs when they are not labelled.")] = False,
     seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 0,
     keep_table: KeepTable = False,
@@ -133,16 +136,20 @@ def simulate(
     import synthray as sr
     from synthray.anatomy import with_lungs
     from synthray.dataset.make import target_mm
-    from synthray.imaging import ImagingSettings, Tube
+    from synthray.imaging import System
 
     patient = _load(ct, labels, label_names, landmarks, keep_table)
     if lungs:
         patient = with_lungs(patient)
     device = sr.CArm.preset(carm).resized(size)
     camera = device.view(target_mm(patient, target), lao, cran, roll, view=view)
-    settings = ImagingSettings(tube=Tube(tube_kvp=kvp), mas=mas)
+    room = System.preset(system)
+    settings = replace(room.settings, mas=mas)
+    if kvp is not None:
+        control = replace(settings.exposure, kvp_range=None)
+        settings = replace(settings, tube=replace(settings.tube, tube_kvp=kvp), exposure=control)
     sample = sr.simulate(patient, camera, realism, seed, settings=settings)  # type: ignore[arg-type]
-    written = sample.save(out, preset=display)
+    written = sample.save(out, preset=display or room.display)
     facts = {"files": [str(path) for path in written], **sample.describe()}
     structures = len(facts["structures"])
     seen = sum(mark["visible"] for mark in facts["landmarks"].values())
