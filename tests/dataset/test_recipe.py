@@ -5,10 +5,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from synthray.dataset import load_recipe, plan, rle
+from synthray.dataset.imaging_recipe import Imaging
 from synthray.dataset.people import mirrored, swap_sides
 from synthray.dataset.recipe import Structure2D
 from synthray.dataset.structures import flat_mask, needed_paths
 from synthray.errors import InputError
+from synthray.imaging import System
 
 BODY = {"people": [{"body": 1}], "images": 10}
 
@@ -141,3 +143,40 @@ def test_realism_may_be_a_list_of_which_one_is_picked_per_image():
     assert plan(load_recipe(BODY), 0).realism == "realistic"
     with pytest.raises(InputError, match="list is empty"):
         load_recipe({**BODY, "imaging": {"realism": []}})
+
+
+def drawn(**imaging):
+    return Imaging.model_validate(imaging).draw(np.random.default_rng(0))
+
+
+def test_a_system_gives_what_the_recipe_leaves_out():
+    system = System.preset("chest-bedside").settings
+    assert drawn(system="chest-bedside") == system
+    changed = drawn(system="chest-bedside", tube_kvp={"uniform": [60, 70]}, table_g_cm2=0.4)
+    assert 60 <= changed.tube.tube_kvp <= 70
+    assert changed.mas is None
+    assert changed.table_g_cm2 == 0.4
+    assert changed.detector == system.detector
+    assert drawn(system="chest-bedside", mas=3).mas == 3
+    names = {drawn_system.detector for seed in range(20) for drawn_system in [
+        Imaging.model_validate({"system": ["chest-bedside", "mobile-c-arm"]}).draw(np.random.default_rng(seed))
+    ]}  # fmt: skip
+    assert len(names) == 2
+
+
+def test_without_a_system_the_defaults_hold():
+    plain = drawn()
+    assert (plain.tube.tube_kvp, plain.mas, plain.scatter.ratio, plain.scatter.sigma_mm) == (100, 4, 0.3, 60)
+    physical = drawn(air_gap_mm=200, grid_ratio=0)
+    assert physical.scatter.ratio is None
+    assert physical.scatter.grid is None
+    assert physical.scatter.air_gap_mm == 200
+    assert drawn(detector_dose_ugy=1.5).exposure.detector_kerma_ugy == 1.5
+    assert drawn(detector_dose_ugy=1.5).mas is None
+    assert drawn(anode_angle_deg=10, off_focus=0.1, motion_mm=1, dead_pixels=0).off_focus == 0.1
+    for bad, message in (
+        ({"system": "dentist"}, "no X-ray system"),
+        ({"mas": 1, "detector_dose_ugy": 2}, "either mas or detector_dose_ugy"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Imaging.model_validate(bad)

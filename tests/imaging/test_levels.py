@@ -21,8 +21,9 @@ from synthray.imaging import (
 
 QUIET = ImagingSettings(
     detector=replace(Detector(), blur_sigma_mm=0.0, electronic_noise_photons=0.0),
-    scatter=Scatter(ratio=0),
+    scatter=Scatter(ratio=0, grid=None),
     focal_spot_mm=0,
+    mas=2.0,
 )
 GEOMETRY = DetectorGeometry(pixel_mm=0.776)
 
@@ -130,7 +131,7 @@ def test_bigger_pixels_gather_more_photons_and_more_readout_noise() -> None:
         ({"rng": None}, "generator"),
         ({"rng": rngs(1)}, "3 views"),
         ({"settings": [ImagingSettings()]}, "1 settings for 3 views"),
-        ({"area_density": np.zeros((2, 5, 5))}, "view, 2, row, column"),
+        ({"area_density": np.zeros((2, 5, 5))}, "view, material, row, column"),
     ],
 )
 def test_bad_calls_are_refused(change: dict[str, object], message: str) -> None:

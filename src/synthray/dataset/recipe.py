@@ -6,74 +6,18 @@ import difflib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
-import numpy as np
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from synthray.dataset.draws import Number, Strict, fixed
+from synthray.dataset.imaging_recipe import Imaging
 from synthray.errors import InputError
-from synthray.geometry import PRESETS, Spread, ViewSampler, named_view
+from synthray.geometry import PRESETS, ViewSampler, named_view
 from synthray.geometry import CArm as Device
-from synthray.imaging import Detector, ImagingSettings, Level, Scatter, Tube
 
 Model = TypeVar("Model", bound=BaseModel)
-
-
-class Strict(BaseModel):
-    """A part of a recipe: immutable, and no key that isn't known."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, allow_inf_nan=False)
-
-
-_HOW_TO_DRAW = "give a number, {uniform: [low, high]}, {log_uniform: [low, high]} or {normal: [mean, sd]}"
-
-
-def _spread(value: Any) -> Any:
-    if isinstance(value, bool) or not isinstance(value, int | float | Mapping):
-        raise ValueError(_HOW_TO_DRAW)
-    if not isinstance(value, Mapping):
-        return {"kind": "fixed", "first": float(value), "second": 0.0}
-    if set(value) == {"kind", "first", "second"}:
-        return dict(value)
-    if len(value) != 1 or next(iter(value)) not in ("uniform", "log_uniform", "normal"):
-        raise ValueError(_HOW_TO_DRAW)
-    kind, ends = next(iter(value.items()))
-    if not isinstance(ends, list | tuple) or len(ends) != 2:
-        raise ValueError(f"{kind} takes two numbers in a list")
-    return {"kind": kind, "first": ends[0], "second": ends[1]}
-
-
-class Draw(Strict):
-    """How a number is drawn.
-
-    In YAML: a plain number, `{uniform: [low, high]}`, `{log_uniform: [low, high]}` or `{normal: [mean, sd]}`.
-    """
-
-    kind: Literal["fixed", "uniform", "log_uniform", "normal"]
-    first: float
-    second: float
-
-    @model_validator(mode="after")
-    def _ends(self) -> Self:
-        try:
-            self.spread  # noqa: B018  # built once here, so that a bad range is found when the recipe is read
-        except InputError as error:
-            raise ValueError(str(error)) from None
-        return self
-
-    @property
-    def spread(self) -> Spread:
-        """The same as a geometry spread."""
-        return Spread(self.kind, self.first, self.second)
-
-
-Number = Annotated[Draw, BeforeValidator(_spread)]
-
-
-def fixed(value: float) -> Draw:
-    """A number that is always the same."""
-    return Draw(kind="fixed", first=value, second=0)
 
 
 class Person(Strict):
@@ -142,55 +86,6 @@ class Views(Strict):
         )
 
 
-class Imaging(Strict):
-    """Tube, dose and detector of each image."""
-
-    realism: Level | list[Level] = Field("realistic", description="a level, or a list of which one is picked each time")
-    tube_kvp: Number = fixed(100)
-    aluminium_mm: Number = fixed(3.0)
-    copper_mm: Number = fixed(0.0)
-    mas: Number = fixed(4.0)
-    scatter_ratio: Number = fixed(0.3)
-    scatter_sigma_mm: Number = fixed(60.0)
-    focal_spot_mm: Number = fixed(0.6)
-    detectors: list[str] = Field(["csi-chest"], min_length=1, description="one is picked for each image")
-
-    @model_validator(mode="after")
-    def _known(self) -> Self:
-        try:
-            _ = [Detector.preset(name) for name in self.detectors]
-            if not self.levels:
-                raise InputError("realism: the list is empty")
-        except InputError as error:
-            raise ValueError(str(error)) from None
-        return self
-
-    @property
-    def levels(self) -> list[Level]:
-        """The levels of realism that may be picked."""
-        return self.realism if isinstance(self.realism, list) else [self.realism]
-
-    def draw_level(self, rng: np.random.Generator) -> Level:
-        """The level of realism of one image."""
-        return self.levels[int(rng.integers(len(self.levels)))]
-
-    def draw(self, rng: np.random.Generator) -> ImagingSettings:
-        """The settings of one image."""
-
-        def value(draw: Draw) -> float:
-            return draw.spread.draw(rng)
-
-        return ImagingSettings(
-            tube=Tube(
-                tube_kvp=value(self.tube_kvp), aluminium_mm=value(self.aluminium_mm), copper_mm=value(self.copper_mm)
-            ),
-            detector=Detector.preset(self.detectors[int(rng.integers(len(self.detectors)))]),
-            mas=value(self.mas),
-            scatter=Scatter(ratio=value(self.scatter_ratio), sigma_mm=value(self.scatter_sigma_mm)),
-            focal_spot_mm=value(self.focal_spot_mm),
-        )
-
-
 class Structure2D(Strict):
     """A structure of the picture, made from 3-D structures: people outline X-rays by other rules than CTs.
 
@@ -204,7 +99,7 @@ class Structure2D(Strict):
     """
 
     of: list[str] = Field(min_length=1)
-    minus: list[str] = []
+    minus: list[str] = Field(default_factory=list)
     path_above_mm: float = Field(0.0, ge=0)
     minus_above_mm: float = Field(0.0, ge=0)
     medial_path_above_mm: float = Field(0.0, ge=0)
@@ -221,9 +116,11 @@ class Recipe(Strict):
     people: list[Person] = Field(min_length=1)
     views: list[Views] = Field(default_factory=lambda: [Views()], min_length=1)
     imaging: Imaging = Imaging()
-    structures: dict[str, Structure2D] = {}
+    structures: dict[str, Structure2D] = Field(default_factory=dict)
     landmarks: list[str] | Literal["all"] = "all"
-    keep_paths: list[str] = Field([], description="entries of 'structures' whose path lengths are stored too")
+    keep_paths: list[str] = Field(
+        default_factory=list, description="entries of 'structures' whose path lengths are stored too"
+    )
     keep_area_density: bool = Field(False, description="also store the march, so that training can redraw the physics")
 
     @model_validator(mode="after")

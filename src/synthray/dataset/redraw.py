@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
-from synthray.dataset.recipe import Imaging, Number, Strict, fixed
+from synthray.dataset.draws import Number, Strict, fixed
+from synthray.dataset.imaging_recipe import Imaging
 from synthray.imaging import DetectorGeometry, ImagingSettings, make_image
 
 Floats = npt.NDArray[Any]

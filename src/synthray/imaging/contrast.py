@@ -64,9 +64,9 @@ def equalised(grey: Image, limit: float) -> Image:
         _between(edge, size) for edge, size in zip(edges, grey.shape, strict=True)
     )
     corner = np.empty((2, 2, rows, columns), dtype=np.float32)
-    for a, i in enumerate((up, down)):
-        for b, j in enumerate((left, right)):
-            corner[a, b] = maps[i[:, None], j[None, :], level]
+    for a, tile_row in enumerate((up, down)):
+        for b, tile_column in enumerate((left, right)):
+            corner[a, b] = maps[tile_row[:, None], tile_column[None, :], level]
     upper = corner[0, 0] + (corner[0, 1] - corner[0, 0]) * column_part
     lower = corner[1, 0] + (corner[1, 1] - corner[1, 0]) * column_part
     return upper + (lower - upper) * row_part[:, None]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, Literal
@@ -107,6 +107,18 @@ def display(image: npt.ArrayLike, preset: str | DisplayPreset = "chest-pa") -> n
     return np.stack([_quantised(_grey(one, chosen), chosen) for one in flat]).reshape(values.shape)
 
 
+def resolved(preset: str | DisplayPreset, image: Image) -> DisplayPreset:
+    """A preset with the window that it takes in one image, to show others in the same way.
+
+    Args:
+        preset: a name or a preset.
+        image: (row, column) -log image.
+    """
+    chosen = _preset(preset)
+    shown = image if chosen.scale == "log" else -np.expm1(-image)
+    return replace(chosen, anchors=window(shown, chosen))
+
+
 def window(image: Image, preset: DisplayPreset) -> tuple[float, float]:
     """Image values that become black and white: the fixed anchors, or percentiles of the pixels behind the object.
 
@@ -144,7 +156,7 @@ def _grey(image: Image, preset: DisplayPreset) -> Image:
         shown = multiscale(shown, preset.multiscale, (high - low) / 4)
         # The bands' gain moves the ends of the range as well.
         low, high = window(shown, preset)
-    grey = np.clip((shown - low) / (high - low), 0, 1)
+    grey: Image = np.clip((shown - low) / (high - low), 0, 1)
     if preset.clahe > 1:
         grey = equalised(grey, preset.clahe)
     if preset.gamma != 1:
@@ -153,7 +165,7 @@ def _grey(image: Image, preset: DisplayPreset) -> Image:
         curve = np.tanh(preset.sigmoid / 2 * (grey - 0.5))
         grey = 0.5 + 0.5 * curve / np.tanh(preset.sigmoid / 4)
     if preset.lut:
-        grey = np.interp(grey, *np.array(preset.lut).T)
+        grey = np.interp(grey, *np.array(preset.lut).T).astype(np.float32)
     return (1 - grey if preset.invert else grey).astype(np.float32)
 
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from synthray.errors import InputError
 from synthray.imaging.detector import Detector
-from synthray.imaging.levels import ImagingSettings
 from synthray.imaging.scatter import Scatter
+from synthray.imaging.settings import ImagingSettings
 from synthray.imaging.spectrum import Tube
 
 Range = tuple[float, float]

@@ -51,11 +51,11 @@ def monochromatic(area_density: npt.ArrayLike, energy_kev: float) -> Image:
 
 
 def heuristic(area_density: npt.ArrayLike, weights_cm2_g: Sequence[float]) -> Image:
-    """exp(-Σ weight x area density): one weight for soft tissue, one for bone, no spectrum; air has no density.
+    """exp(-Σ weight x area density): one weight for each material, no spectrum; air has no density.
 
     Args:
-        area_density: (..., 2, row, column) g/cm².
-        weights_cm2_g: for adipose (all soft tissue) and cortical bone.
+        area_density: (..., M, row, column) g/cm².
+        weights_cm2_g: for adipose (all soft tissue), cortical bone and further materials.
 
     Raises:
         InputError: wrong shape, negative or not a number.
@@ -66,7 +66,7 @@ def heuristic(area_density: npt.ArrayLike, weights_cm2_g: Sequence[float]) -> Im
 def naive(area_density: npt.ArrayLike, energy_kev: float) -> Image:
     """One energy and one material: the total area density as if it were water."""
     water = float(mass_attenuation_cm2_g("water", energy_kev))
-    return heuristic(area_density, (water, water))
+    return heuristic(area_density, [water] * np.asarray(area_density).shape[-3])
 
 
 def log_signal(transmission: npt.ArrayLike, floor: float = DEFAULT_FLOOR) -> Image:

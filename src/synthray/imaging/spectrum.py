@@ -102,8 +102,7 @@ def _voltages(tube: Tube) -> Array:
     if tube.ripple == 0:
         return np.array([tube.tube_kvp])
     phase = (np.arange(_PHASES) + 0.5) / _PHASES * np.pi
-    voltages = tube.tube_kvp * (1 - tube.ripple * (1 - np.sin(phase)))
-    return voltages
+    return tube.tube_kvp * (1 - tube.ripple * (1 - np.sin(phase)))
 
 
 def _emitted(tube_kvp: float, take_off_deg: float) -> Array:

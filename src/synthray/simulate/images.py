@@ -36,7 +36,7 @@ def simulate(
     Args:
         scene: a scene, or a patient alone.
         cameras: one view or several of equal size.
-        realism: `naive`, `heuristic` or `realistic`; see `imaging.make_image`.
+        realism: `naive`, `heuristic`, `realistic` or `full`; see `imaging.make_image`.
         seed: of the noise. A view's image depends on the seed and its place in the batch, not on other views.
         settings: tube, dose and detector, for all views or one for each.
         paths: structures whose path lengths are to be kept in the sample.
@@ -72,7 +72,10 @@ def expose(
     """
     chosen = settings or ImagingSettings()
     target = patient.center_mm
-    geometry = [detector_geometry(camera, target) for camera in projection.cameras]
+    geometry = [
+        detector_geometry(camera, target, surface)
+        for camera, surface in zip(projection.cameras, _surfaces_mm(projection), strict=True)
+    ]
     rngs = [np.random.Generator(np.random.Philox(key=[seed, view])) for view in range(len(geometry))]
     result = make_image(projection.area_density, chosen, realism, rngs, geometry)
     pixels = {
@@ -91,12 +94,26 @@ def expose(
         patient_name=patient.name,
         realism=realism,
         seed=seed,
+        doses=result.doses,
         settings=(chosen,) * len(geometry) if isinstance(chosen, ImagingSettings) else tuple(chosen),
     )
 
 
-def detector_geometry(camera: Camera, target_mm: npt.ArrayLike) -> DetectorGeometry:
-    """What the imaging chain needs to know of a view: pixel size, distance, magnification, inverse square."""
+def _surfaces_mm(projection: Projection) -> list[float | None]:
+    """Depth of each view's nearest skin, where it is known."""
+    if projection.depth_mm is None:
+        return [None] * len(projection.cameras)
+    return [None if np.isnan(depth).all() else float(np.nanmin(depth)) for depth in projection.depth_mm]
+
+
+def detector_geometry(camera: Camera, target_mm: npt.ArrayLike, surface_mm: float | None = None) -> DetectorGeometry:
+    """What the imaging chain needs to know of a view: pixel size, distances, magnification, inverse square.
+
+    Args:
+        camera: the view.
+        target_mm: (3,) middle of the object in patient mm.
+        surface_mm: depth of the skin that is nearest to the source, when known.
+    """
     distance = camera.source_to_detector_mm
     if distance is None:
         distance = ASSUMED_SOURCE_TO_DETECTOR_MM
@@ -115,5 +132,7 @@ def detector_geometry(camera: Camera, target_mm: npt.ArrayLike) -> DetectorGeome
         pixel_mm=distance / abs(float(camera.K[1, 1])),
         source_to_detector_mm=distance,
         magnification=float(np.clip(distance / max(depth, 1.0), 1.0, 20.0)),
+        source_to_surface_mm=surface_mm,
+        principal_px=(float(camera.K[0, 2]), float(camera.K[1, 2])),
         falloff=falloff(distance * stretch, 1 / stretch, distance),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from synthray.errors import InputError
 from synthray.geometry import Camera
-from synthray.imaging import DisplayPreset, ImagingSettings, display
+from synthray.imaging import DisplayPreset, Dose, ImagingSettings, display
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +34,7 @@ class Sample:
         realism: level of the simulation.
         seed: of the noise.
         settings: tube, dose and detector of each view.
+        doses: what each view took; empty for the levels without a tube.
     """
 
     image: npt.NDArray[np.float32]
@@ -48,6 +49,7 @@ class Sample:
     realism: str
     seed: int
     settings: tuple[ImagingSettings, ...]
+    doses: tuple[Dose, ...] = ()
 
     @property
     def camera(self) -> Camera:
@@ -128,6 +130,7 @@ class Sample:
             "seed": self.seed,
             "camera": self.cameras[view].to_dict(),
             "settings": plain_settings(self.settings[view]),
+            "dose": asdict(self.doses[view]) if self.doses else None,
             "landmarks": {
                 name: {
                     "px": pixels[view].tolist() if np.isfinite(pixels[view]).all() else None,
@@ -146,8 +149,8 @@ class Sample:
 
 
 def plain_settings(settings: ImagingSettings) -> dict[str, Any]:
-    """The numbers that make an exposure, as plain values for JSON."""
-    tube = settings.tube
+    """The numbers that make an exposure, as plain values for JSON; what is found automatically is null."""
+    tube, grid = settings.tube, settings.scatter.grid
     return {
         "tube_kvp": tube.tube_kvp,
         "aluminium_mm": tube.aluminium_mm,
@@ -155,6 +158,8 @@ def plain_settings(settings: ImagingSettings) -> dict[str, Any]:
         "mas": settings.mas,
         "scatter_ratio": settings.scatter.ratio,
         "scatter_sigma_mm": settings.scatter.sigma_mm,
+        "air_gap_mm": settings.scatter.air_gap_mm,
+        "grid_ratio": None if grid is None else grid.ratio,
         "focal_spot_mm": settings.focal_spot_mm,
         "detector": settings.detector.material,
     }

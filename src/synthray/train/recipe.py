@@ -9,7 +9,8 @@ from typing import Any
 from pydantic import Field
 
 from synthray.dataset import Dataset, Redraw
-from synthray.dataset.recipe import Strict, parse, read_yaml
+from synthray.dataset.draws import Strict
+from synthray.dataset.recipe import parse, read_yaml
 from synthray.errors import InputError
 from synthray.train.config import TrainConfig
 from synthray.train.loop import Progress, TrainResult, fit
