@@ -7,10 +7,10 @@ import pytest
 
 from synthray.anatomy import Patient
 from synthray.geometry import Camera, CArm, rotation_about
-from synthray.projector import project
+from synthray.projector import gpu, project
 from synthray.simulate import Scene
 
-FAST = ("cpu",)
+FAST = ("cpu", "gpu")
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,10 @@ CASES = {
 @pytest.mark.filterwarnings("ignore:.*misses the patient")
 @pytest.mark.parametrize("backend", FAST)
 @pytest.mark.parametrize("case", CASES)
-def test_backend_agrees_with_the_reference(case, backend):
+def test_backend_agrees_with_the_reference(case, backend, monkeypatch):
+    if backend == "gpu":
+        pytest.importorskip("warp", reason="the GPU backend needs the extra 'gpu'")
+        monkeypatch.setenv(gpu.DEVICE_VARIABLE, "cpu")  # the same kernels on Warp's CPU device
     made = CASES[case]()
     names = made.scene.patient.structure_names[:3]
     asked = {"paths": names, "densities": names[:1], "jacobian": True, **made.options}

@@ -14,7 +14,7 @@ import typer
 from synthray.cli.console import JsonFlag, emit, out_console, progress_bar
 
 BASE = ("numpy", "numba", "SimpleITK", "pydicom", "xraylib", "pydantic", "PyYAML", "pillow", "typer", "rich")
-EXTRAS = {"learn": ("torch", "safetensors"), "data": ("pooch",), "hdf5": ("h5py",)}
+EXTRAS = {"learn": ("torch", "safetensors"), "data": ("pooch",), "hdf5": ("h5py",), "gpu": ("warp-lang",)}
 
 
 def demo(
@@ -68,7 +68,7 @@ def _facts() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "checks": [*checks, _projector(), _gpu(), _data()],
+        "checks": [*checks, _projector(), _gpu_projector(), _gpu(), _data()],
     }
 
 
@@ -104,16 +104,25 @@ def _projector() -> dict[str, str]:
     return _row("projector (cpu)", state, f"agrees with the reference within {difference:.1e} g/cm²")
 
 
+def _gpu_projector() -> dict[str, str]:
+    from synthray.projector import gpu
+
+    reason = gpu.reason_unavailable()
+    if reason is None:
+        return _row("projector (gpu)", "ok", str(gpu.usable_device()))
+    return _row("projector (gpu)", "optional", reason, "not needed; everything runs on the processor")
+
+
 def _gpu() -> dict[str, str]:
     if importlib.util.find_spec("torch") is None:
-        return _row("GPU", "optional", "unknown without torch", "pip install 'synthray[learn]'")
+        return _row("training (gpu)", "optional", "unknown without torch", "pip install 'synthray[learn]'")
     import torch
 
     if torch.cuda.is_available():
-        return _row("GPU", "ok", f"{torch.cuda.get_device_name(0)} (used for training)")
+        return _row("training (gpu)", "ok", torch.cuda.get_device_name(0))
     built = torch.version.cuda
     why = f"torch {torch.__version__} is a CPU build" if built is None else f"torch built for CUDA {built} sees none"
-    return _row("GPU", "optional", f"none: {why}", "not needed; everything runs on the processor")
+    return _row("training (gpu)", "optional", f"none: {why}", "not needed; everything runs on the processor")
 
 
 def _data() -> dict[str, str]:

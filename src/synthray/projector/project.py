@@ -19,7 +19,7 @@ from synthray.projector.rays import RayBundle, bundle
 from synthray.projector.result import Image, Marched, MaskStack, Projection, Wanted
 from synthray.projector.volume import MarchVolume, part
 
-BACKENDS = ("auto", "reference", "cpu")
+BACKENDS = ("auto", "reference", "cpu", "gpu")
 March = Callable[..., Marched]
 
 
@@ -61,7 +61,8 @@ def project(
         jacobian: return the derivative of the area densities with respect to the pose of the camera, six numbers per
             pixel: camera_from_patient' = exp(ξ) @ camera_from_patient with ξ = (rotation about the source in rad,
             shift in mm), along the camera's axes.
-        backend: `auto`, `reference` (NumPy, slow) or `cpu` (numba).
+        backend: `reference` (NumPy, slow), `cpu` (numba), `gpu` (Warp, refused with a reason where no GPU works) or
+            `auto`: a GPU that works, else the CPU.
         out: an earlier result of the same request and image size, whose memory is overwritten and returned.
         threads: CPU threads; all cores by default. Does not change the result.
         supersample: rays along each side of a pixel, 1, 2 or 4; None takes more than one where the shadow of a voxel
@@ -178,9 +179,19 @@ def _backend(name: str) -> March:
         from synthray.projector import reference
 
         return reference.march
+    if name == "gpu" or (name == "auto" and _gpu_works()):
+        from synthray.projector import gpu
+
+        return gpu.march
     from synthray.projector import cpu
 
     return cpu.march
+
+
+def _gpu_works() -> bool:
+    from synthray.projector import gpu
+
+    return gpu.reason_unavailable() is None
 
 
 def _warn_of_misses(density: Image, name: str) -> None:

@@ -1,0 +1,97 @@
+"""The Warp backend beyond the golden suite: memory, batches, messages. Runs on Warp's CPU device."""
+
+import numpy as np
+import pytest
+from test_golden import blobs, views
+
+wp = pytest.importorskip("warp", reason="the GPU backend needs the extra 'gpu'")
+
+from synthray.errors import InputError  # noqa: E402
+from synthray.projector import cpu, gpu, prepare, project  # noqa: E402
+from synthray.projector.rays import bundle  # noqa: E402
+from synthray.projector.result import Wanted  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def on_the_cpu_device(monkeypatch):
+    monkeypatch.setenv(gpu.DEVICE_VARIABLE, "cpu")
+
+
+def test_results_of_many_launches_are_those_of_one(monkeypatch):
+    patient = blobs()
+    cameras = views(patient, *[(lao, 5) for lao in range(-60, 61, 20)], pixels=24)
+    whole = project(patient, cameras, backend="gpu", paths=("s1",))
+    monkeypatch.setattr(gpu, "_LAUNCH_BYTES", 1)
+    parts = project(patient, cameras, backend="gpu", paths=("s1",))
+    np.testing.assert_array_equal(whole.area_density, parts.area_density)
+    np.testing.assert_array_equal(whole.masks.words, parts.masks.words)
+    np.testing.assert_array_equal(whole.depth_mm, parts.depth_mm)
+    np.testing.assert_array_equal(whole.paths_mm["s1"], parts.paths_mm["s1"])
+
+
+def test_a_volume_is_uploaded_once_and_released():
+    patient = blobs(seed=5)
+    volume = prepare(patient)
+    project(patient, views(patient, (0, 0)), backend="gpu")
+    held = volume.derived["gpu"]["cpu"]
+    project(patient, views(patient, (40, 0)), backend="gpu")
+    assert volume.derived["gpu"]["cpu"] is held
+    assert gpu.resident_bytes(volume) == {"cpu": held.nbytes}
+    assert held.nbytes < 2.5 * volume.nbytes + 4096
+    gpu.release(volume)
+    assert gpu.resident_bytes(volume) == {}
+
+
+def test_several_volumes_are_resident_at_once():
+    patients = [blobs(seed=s) for s in (1, 2)]
+    images = [project(p, views(p, (10, 0)), backend="gpu").area_density for p in patients]
+    again = [project(p, views(p, (10, 0)), backend="gpu").area_density for p in patients]
+    for first, second in zip(images, again, strict=True):
+        np.testing.assert_array_equal(first, second)
+    assert (images[0] != images[1]).any()
+
+
+def test_tensors_share_the_device_memory():
+    torch = pytest.importorskip("torch", reason="tensors need the extra 'learn'")
+    patient = blobs()
+    volume = prepare(patient)
+    rays = bundle(views(patient, (20, 10)), volume)
+    wanted = Wanted(masks=True, depth=True, gradient=True)
+    there = gpu.march_device(volume, rays, wanted)
+    tensors = gpu.as_torch(there)
+    assert tensors.density.data_ptr() == there.density.ptr
+    expected = cpu.march(volume, rays, wanted)
+    assert tensors.gradient.shape == expected.gradient.shape
+    assert torch.equal(tensors.words, torch.from_numpy(expected.words.view(np.int64)))
+    np.testing.assert_allclose(tensors.density.numpy(), expected.density, atol=1e-4 * expected.density.max())
+
+
+def test_out_is_written_into():
+    patient = blobs()
+    held = project(patient, views(patient, (0, 0)), backend="gpu")
+    again = project(patient, views(patient, (30, 0)), backend="gpu", out=held)
+    assert again.area_density is held.area_density
+    np.testing.assert_array_equal(
+        again.area_density, project(patient, views(patient, (30, 0)), backend="gpu").area_density
+    )
+
+
+def test_what_is_missing_is_said_in_one_line(monkeypatch):
+    patient = blobs()
+    monkeypatch.delenv(gpu.DEVICE_VARIABLE)
+    monkeypatch.setattr(gpu, "_driver_present", lambda: False)
+    with pytest.raises(InputError, match="no NVIDIA driver on this machine: install one, or use backend='cpu'"):
+        project(patient, views(patient, (0, 0)), backend="gpu")
+    assert project(patient, views(patient, (0, 0)), backend="auto").area_density.any()
+
+
+def test_too_little_memory_is_refused_with_the_numbers():
+    class Small:
+        is_cuda, free_memory, total_memory, name = True, 600 << 20, 1 << 30, "tiny"
+
+        def __str__(self) -> str:
+            return "cuda:0"
+
+    with pytest.raises(InputError, match=r"ct: the march needs 2\.00 GiB on cuda:0 \(tiny\), 0\.34 of 1\.0 GiB"):
+        gpu.check_memory("ct", 2 << 30, Small())
+    gpu.check_memory("ct", 100 << 20, Small())
