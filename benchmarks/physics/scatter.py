@@ -4,8 +4,8 @@ Usage: python benchmarks/physics/scatter.py   (prints Markdown, about six minute
 is out of tolerance)
 
 TG-195 values: case 2 (radiography), 0 degrees, 56.4 keV, of the AAPM Task Group 195 report (Sechopoulos et al. 2015),
-mean of the codes that took part, as public code carries them: github.com/medicalphysics/DXMClib,
-validation/validation.cpp, `TG195Case2AbsorbedEnergy`. The report's image-plane tables were not at hand.
+as public code carries them: github.com/medicalphysics/DXMClib, validation/validation.cpp, `TG195Case2AbsorbedEnergy`.
+The report's image-plane tables were not at hand.
 """
 
 import sys
