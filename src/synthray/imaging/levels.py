@@ -33,8 +33,6 @@ from synthray.imaging.signal import (
 Image = npt.NDArray[np.float32]
 Level = Literal["naive", "heuristic", "realistic", "full"]
 NOISY: tuple[Level, ...] = ("realistic", "full")
-# Where a grid's transmission stands for the whole spectrum.
-_GRID_KEV = 60.0
 _Each = TypeVar("_Each")
 
 
@@ -167,16 +165,26 @@ def _exposed(
 
 def _controlled(density: Image, settings: ImagingSettings, geometry: DetectorGeometry, full: bool) -> _Shot:
     """The exposure with the voltage and mAs that were set, or that the control finds."""
-    grid = settings.scatter.grid
-    passing = 1.0 if grid is None else float(primary_transmission(grid, _GRID_KEV))
     tube, mas = settings.tube, settings.mas
+    beam = nodes(tube, settings.detector, settings.energies, settings.extra_materials)
     if mas is None:
         tube, mas = control_exposure(
-            density[:2], tube, settings.detector, settings.exposure, geometry.source_to_detector_mm, passing
+            density[:2],
+            tube,
+            settings.detector,
+            settings.exposure,
+            geometry.source_to_detector_mm,
+            _grid_transmission(settings, beam),
         )
         settings = replace(settings, tube=tube)
-    beam = nodes(tube, settings.detector, settings.energies, settings.extra_materials)
-    return _Shot(settings, geometry, beam, mas, passing, full)
+        beam = nodes(tube, settings.detector, settings.energies, settings.extra_materials)
+    return _Shot(settings, geometry, beam, mas, _grid_transmission(settings, beam), full)
+
+
+def _grid_transmission(settings: ImagingSettings, beam: Nodes) -> float:
+    """Part of the open beam's signal that passes the anti-scatter grid."""
+    grid = settings.scatter.grid
+    return 1.0 if grid is None else float(beam.weight @ primary_transmission(grid, beam.energy_kev))
 
 
 def _primary(density: Image, shot: _Shot) -> tuple[Image, Image, Image | None]:

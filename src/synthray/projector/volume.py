@@ -60,9 +60,16 @@ class MarchVolume:
         return self.packed.nbytes + self.codes.nbytes
 
     def bit_table(self) -> npt.NDArray[np.uint64]:
-        """(codes, words) uint64: the structures that each code belongs to."""
+        """(codes, words) uint64: the structures that each code belongs to. Made once."""
+        if "bit_table" not in self.derived:
+            self.derived["bit_table"] = self._bit_table()
+        return self.derived["bit_table"]
+
+    def _bit_table(self) -> npt.NDArray[np.uint64]:
         words = max(1, -(-len(self.structures) // WORD_BITS))
-        table = np.zeros((self._code_count(), words), dtype=np.uint64)
+        named = (code for codes in self.members.values() for code in codes)
+        count = max(int(self.codes.max(initial=0)), *named, 0) + 1
+        table = np.zeros((count, words), dtype=np.uint64)
         for index, name in enumerate(self.structures):
             word, bit = divmod(index, WORD_BITS)
             table[list(self.members[name]), word] |= np.uint64(1) << np.uint64(bit)
@@ -70,14 +77,10 @@ class MarchVolume:
 
     def path_table(self, names: Sequence[str]) -> npt.NDArray[np.float32]:
         """(codes, len(names)) float32: 1 where a code belongs to the named structure."""
-        table = np.zeros((self._code_count(), len(names)), dtype=np.float32)
+        table = np.zeros((len(self.bit_table()), len(names)), dtype=np.float32)
         for index, name in enumerate(names):
             table[list(self.members.get(name, ())), index] = 1
         return table
-
-    def _code_count(self) -> int:
-        named = (code for codes in self.members.values() for code in codes)
-        return max(int(self.codes.max(initial=0)), *named, 0) + 1
 
 
 def prepare(patient: Patient) -> MarchVolume:
