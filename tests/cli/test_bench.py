@@ -19,7 +19,7 @@ def nothing_slow(monkeypatch):
 
 
 def test_table_json_and_markdown(tmp_path, capsys):
-    assert run([*TINY, "--json", str(tmp_path / "b.json"), "--markdown", str(tmp_path / "b.md")]) == 0
+    assert run([*TINY, "--out", str(tmp_path / "b.json"), "--markdown", str(tmp_path / "b.md")]) == 0
     text = capsys.readouterr().out
     assert "32³ → 24²" in text
     assert "memory read bandwidth" in text
@@ -28,7 +28,7 @@ def test_table_json_and_markdown(tmp_path, capsys):
 
 
 def test_json_alone_on_standard_output(capsys):
-    assert run([*TINY, "--json", "-"]) == 0
+    assert run([*TINY, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["backend"] == "cpu"
 
 
@@ -49,7 +49,7 @@ def test_warm_says_what_it_did(capsys, monkeypatch):
         ["--quick", "--case", "32,24"],
         ["--threads", "0"],
         ["--repeats", "none"],
-        ["--case", "32,24", "--repeats", "1", "--json", "/proc/nowhere/b.json"],
+        ["--case", "32,24", "--repeats", "1", "--out", "/proc/nowhere/b.json"],
     ],
 )
 def test_wrong_arguments_end_with_2_and_one_line(arguments, capsys):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from synthray.cli.console import out_console, progress_bar
+from synthray.cli.console import JsonFlag, out_console, progress_bar
 from synthray.errors import InputError
 
 if TYPE_CHECKING:
@@ -27,12 +27,13 @@ def bench(
     backend: Annotated[str, typer.Option(help="auto, reference, cpu or gpu.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads; all cores by default.", min=1)] = None,
     repeats: Annotated[int, typer.Option(help="Timed calls of each case; medians are shown.", min=1)] = 10,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here; - prints them.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the figures here as JSON.")] = None,
     markdown_file: Annotated[Path | None, typer.Option("--markdown", help="Write the table here.")] = None,
+    as_json: JsonFlag = False,
 ) -> None:
     """Measure the projector on this machine: speed, share of the memory bandwidth, memory, error.
 
-    Example: synthray bench --quick --json bench.json
+    Example: synthray bench --quick --out bench.json
     """
     import synthray.bench as room
 
@@ -40,21 +41,20 @@ def bench(
         first, second = room.warm(backend)
         out_console().print(f"kernels are compiled and cached: first round {first:.1f} s, second {second:.2f} s")
         return
-    to_screen = json_file is not None and str(json_file) == "-"
     with progress_bar("bench", "steps") as progress:
         report = room.run(
             _cases(quick, full, case),
             backend=backend,
             threads=threads,
             repeats=repeats,
-            save=None if to_screen else json_file,
+            save=out,
             progress=progress,
         )
     if markdown_file is not None:
         from synthray.files import write_atomically
 
         write_atomically(markdown_file, room.markdown(report).encode())
-    if to_screen:
+    if as_json:
         sys.stdout.write(report.to_json())
         return
     _show(report)

@@ -50,17 +50,17 @@ def gaussian(image: npt.ArrayLike, sigma_px: float, edge: Edge = "reflect") -> I
     if sigma_px < _LEAST_SIGMA_PX:
         return values.copy()
     if sigma_px <= _DIRECT_SIGMA_PX:
-        kernel = _kernel(sigma_px)
+        kernel = gaussian_taps(sigma_px)
         return _convolve(_pad(values, len(kernel) - 1, edge), kernel)
     factor = int(sigma_px / _COARSE_SIGMA_PX)
     # Block means (1/12) and linear interpolation (1/6) blur too.
-    kernel = _kernel(math.sqrt((sigma_px / factor) ** 2 - 1 / 12 - 1 / 6))
-    coarse = _convolve(_pad(_block_means(values, factor, edge), len(kernel), edge), kernel)
-    return _enlarge(coarse, factor, values.shape[-2:])
+    kernel = gaussian_taps(math.sqrt((sigma_px / factor) ** 2 - 1 / 12 - 1 / 6))
+    coarse = _convolve(_pad(block_means(values, factor, edge), len(kernel), edge), kernel)
+    return enlarge(coarse, factor, values.shape[-2:])
 
 
 @lru_cache(maxsize=256)
-def _kernel(sigma_px: float) -> tuple[float, ...]:
+def gaussian_taps(sigma_px: float) -> tuple[float, ...]:
     """Centre tap and the taps to one side; together with the other side they sum to 1."""
     if sigma_px < _SAMPLED_SIGMA_PX:
         return 1 - sigma_px**2, sigma_px**2 / 2
@@ -88,7 +88,8 @@ def _convolve(padded: Image, kernel: tuple[float, ...]) -> Image:
     return out
 
 
-def _block_means(image: Image, factor: int, edge: Edge) -> Image:
+def block_means(image: Image, factor: int, edge: Edge) -> Image:
+    """Means of blocks of factor x factor pixels; the last blocks are filled up with what lies beyond the edge."""
     rows, columns = image.shape[-2:]
     missing = [(0, 0)] * (image.ndim - 2) + [(0, -rows % factor), (0, -columns % factor)]
     full = np.pad(image, missing, mode="symmetric" if edge == "reflect" else "constant")
@@ -96,7 +97,7 @@ def _block_means(image: Image, factor: int, edge: Edge) -> Image:
     return blocks.mean(axis=-1).mean(axis=-2)
 
 
-def _enlarge(coarse: Image, factor: int, shape: tuple[int, ...]) -> Image:
+def enlarge(coarse: Image, factor: int, shape: tuple[int, ...]) -> Image:
     """Linear interpolation of block means that carry one extra block on each side."""
     for axis, length in zip((-2, -1), shape, strict=True):
         position = (np.arange(length) + 0.5) / factor + 0.5

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from synthray.errors import InputError
-from synthray.imaging.blur import _block_means, _enlarge
+from synthray.imaging.blur import block_means, enlarge
 from synthray.imaging.checks import check_between
 from synthray.imaging.grid import Grid, grid_attenuation_mm, primary_transmission, strip_transmission
 from synthray.imaging.nodes import Nodes
@@ -32,12 +32,12 @@ Array = npt.NDArray[np.float64]
 Floats = npt.NDArray[Any]
 
 # Electrons per gram, relative to water's: adipose tissue and cortical bone (ICRU-44).
-_WATER_EQUIVALENT = (1.0, 0.927)
+WATER_EQUIVALENT = (1.0, 0.927)
 _WATER_AS_BASIS = np.array([0.936, 0.0675])
 _REFERENCE_G_CM2 = 20.0
 # The veil is made on at most this many blocks along a side, with Gaussians from a fixed ladder of widths. Larger matrix
 # products would wake the threads of BLAS, which cost more than they save.
-_BLOCKS = 60
+BLOCKS = 60
 _LADDER_MM = 4.0 * 1.4 ** np.arange(18)
 # Part of its energy that scatter still has when it meets the grid; fitted to the Monte Carlo's grid transmission.
 _ENERGY_KEPT, _ENERGY_LOST_CM2_G = 0.92, 0.004
@@ -178,14 +178,14 @@ def scattered(
         return np.zeros_like(image)
     half_mm = min(image.shape[-2:]) * pixel_mm / 2
     amplitude, sigma = scatter_kernels(scatter, beam, source_to_detector_mm, half_mm, scatter_table())
-    thickness = density[..., 1, :, :] * image.dtype.type(_WATER_EQUIVALENT[1])
+    thickness = density[..., 1, :, :] * image.dtype.type(WATER_EQUIVALENT[1])
     thickness += density[..., 0, :, :]
     np.clip(thickness, 0, scatter_table().thickness_g_cm2[-1], out=thickness)
     source = _source(image, thickness, amplitude.sum(axis=1))
-    block = -(-max(image.shape[-2:]) // _BLOCKS)
-    strength = _block_means(source, block, "zero")
+    block = -(-max(image.shape[-2:]) // BLOCKS)
+    strength = block_means(source, block, "zero")
     thickness *= source
-    mean = _block_means(thickness, block, "zero") / np.maximum(strength, np.finfo(image.dtype).tiny)
+    mean = block_means(thickness, block, "zero") / np.maximum(strength, np.finfo(image.dtype).tiny)
     return _superpose(strength, mean, amplitude, sigma, block * pixel_mm, block, image.shape)
 
 
@@ -229,10 +229,7 @@ def scatter_kernels(
 
 def _source(primary: Floats, thickness: Floats, amplitude: Array) -> Floats:
     """Scatter that each pixel's pencil makes: primary x amplitude, the amplitude per gram a cubic in the thickness."""
-    nodes = scatter_table().thickness_g_cm2
-    per_gram = amplitude / nodes
-    powers = np.vander(nodes, 4, increasing=True) / per_gram[:, None]
-    *lower, top = np.linalg.lstsq(powers, np.ones(len(nodes)), rcond=None)[0].astype(primary.dtype)
+    *lower, top = source_polynomial(amplitude).astype(primary.dtype)
     source = np.full_like(primary, top)
     for factor in reversed(lower):
         source *= thickness
@@ -240,6 +237,13 @@ def _source(primary: Floats, thickness: Floats, amplitude: Array) -> Floats:
     source *= thickness
     source *= primary
     return source
+
+
+def source_polynomial(amplitude: Array) -> Array:
+    """(4,) coefficients, lowest first, of the amplitude per g/cm² (T,) as a function of the thickness."""
+    nodes = scatter_table().thickness_g_cm2
+    powers = np.vander(nodes, 4, increasing=True) / (amplitude / nodes)[:, None]
+    return np.asarray(np.linalg.lstsq(powers, np.ones(len(nodes)), rcond=None)[0], dtype=np.float64)
 
 
 def _superpose(
@@ -252,16 +256,16 @@ def _superpose(
     shape: tuple[int, ...],
 ) -> Floats:
     """Spread each block's scatter by the Gaussians that its thickness asks for, and enlarge to the image."""
-    rungs, shares = _rungs(amplitude, sigma)
+    rungs, shares = ladder_shares(amplitude, sigma)
     nodes = scatter_table().thickness_g_cm2
     layers = np.stack([strength * np.interp(thickness, nodes, share) for share in shares], axis=-3)
     layers = layers.astype(strength.dtype, copy=False)
-    down, across = (_spread(tuple(rungs), n, block_mm).astype(strength.dtype) for n in strength.shape[-2:])
+    down, across = (ladder_spread(tuple(rungs), n, block_mm).astype(strength.dtype) for n in strength.shape[-2:])
     veil = (down @ layers @ np.swapaxes(across, -1, -2)).sum(axis=-3)
-    return _enlarge(veil, block, shape[-2:])
+    return enlarge(veil, block, shape[-2:])
 
 
-def _rungs(amplitude: Array, sigma: Array) -> tuple[Array, Array]:
+def ladder_shares(amplitude: Array, sigma: Array) -> tuple[Array, Array]:
     """Widths in use (L,) and the share of each at each thickness (L, T)."""
     weight = amplitude / amplitude.sum(axis=1, keepdims=True)
     if np.ptp(sigma) == 0:
@@ -276,7 +280,7 @@ def _rungs(amplitude: Array, sigma: Array) -> tuple[Array, Array]:
 
 
 @lru_cache(maxsize=32)
-def _spread(sigma_mm: tuple[float, ...], blocks: int, block_mm: float) -> Array:
+def ladder_spread(sigma_mm: tuple[float, ...], blocks: int, block_mm: float) -> Array:
     """(L, blocks + 2, blocks) what one block gives to others and to one more beyond each end."""
     border = np.arange(-blocks - 0.5, blocks + 1.5) * block_mm
     share = np.diff(0.5 * _erf(border[None] / (math.sqrt(2) * np.array(sigma_mm)[:, None])), axis=1)

@@ -199,10 +199,17 @@ def march_device(
 
 
 def as_torch(marched: DeviceMarched) -> DeviceMarched:
-    """The same memory as PyTorch tensors; words become int64 of the same bits."""
+    """The same memory as PyTorch tensors; words become int64 of the same bits.
+
+    PyTorch's current stream waits for the march. Warp frees the memory in the order of the device's default stream: work
+    on a `torch.cuda.Stream` must be over before the last tensor that shares the memory goes.
+    """
     import torch
 
     wp = _warp()
+    device = marched.density.device
+    if device.is_cuda:
+        torch.cuda.current_stream(wp.device_to_torch(device)).wait_stream(wp.stream_to_torch(device))
     tensors = DeviceMarched(*(None if array is None else wp.to_torch(array) for array in marched))
     gradient = tensors.gradient
     return tensors._replace(
@@ -299,13 +306,14 @@ def _without_driver_warning() -> Iterator[None]:
 
 
 def _no_device(version: str, driver: Sequence[int] | None, toolkit: Sequence[int] | None) -> str:
-    if driver is not None and toolkit is not None and tuple(driver) < (toolkit[0], 0):
-        have, need = (".".join(map(str, pair)) for pair in (driver, toolkit))
-        return (
-            f"the NVIDIA driver supports CUDA {have}, warp-lang {version} is built with {need}: update the driver, "
-            "or pip install 'warp-lang<1.18' (CUDA 12)"
-        )
-    return "the NVIDIA driver shows no GPU: look at nvidia-smi and CUDA_VISIBLE_DEVICES, or use backend='cpu'"
+    if driver is not None and toolkit is not None and driver[0] >= toolkit[0]:
+        return "the NVIDIA driver shows no GPU: look at nvidia-smi and CUDA_VISIBLE_DEVICES, or use backend='cpu'"
+    have = "could not be started" if driver is None else f"supports CUDA {driver[0]}.{driver[1]}"
+    need = "" if toolkit is None else f", built with CUDA {toolkit[0]}.{toolkit[1]}"
+    return (
+        f"the NVIDIA driver {have} (warp-lang {version}{need}): update the driver, "
+        "or pip install 'warp-lang<1.18' (CUDA 12), or use backend='cpu'"
+    )
 
 
 def _resident(volume: MarchVolume, device: Any) -> _Resident:

@@ -1,21 +1,17 @@
-"""Projection as a PyTorch module: tensors in, tensors out, exact pose gradients. Needs the extra `learn`."""
+"""Projection as a PyTorch module: tensors in, tensors out, exact pose gradients."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+import torch
 
 from synthray.anatomy import Patient
-from synthray.errors import InputError, MissingExtraError
+from synthray.errors import InputError
 from synthray.projector import MarchVolume, cpu, prepare
 from synthray.projector.rays import RayBundle
 from synthray.projector.result import Wanted
-
-try:
-    import torch
-except ImportError:
-    raise MissingExtraError("synthray.torch", "learn") from None
 
 
 class Projector(torch.nn.Module):
