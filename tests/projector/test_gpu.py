@@ -1,5 +1,8 @@
 """The Warp backend beyond the golden suite: memory, batches, messages. Runs on Warp's CPU device."""
 
+import re
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from test_golden import blobs, views
@@ -83,6 +86,47 @@ def test_what_is_missing_is_said_in_one_line(monkeypatch):
     with pytest.raises(InputError, match="no NVIDIA driver on this machine: install one, or use backend='cpu'"):
         project(patient, views(patient, (0, 0)), backend="gpu")
     assert project(patient, views(patient, (0, 0)), backend="auto").area_density.any()
+
+
+@pytest.mark.parametrize(
+    ("machine", "device", "message"),
+    [
+        (
+            {"driver": (12, 8)},
+            None,
+            r"supports CUDA 12\.8 \(warp-lang 1\.19\.0, built with CUDA 13\.4\): update the driver",
+        ),
+        ({"driver": None}, None, r"could not be started .* update the driver"),
+        ({"driver": (13, 0)}, None, r"shows no GPU: look at nvidia-smi and CUDA_VISIBLE_DEVICES"),
+        (
+            {"driver": (13, 4), "arch": 61},
+            None,
+            r"GTX has compute capability 6\.1, .* needs 7\.5: pip install 'warp-lang<1\.18'",
+        ),
+        ({"driver": (13, 4), "arch": 90}, "cuda:3", r"no device 'cuda:3': this machine has cuda:0"),
+        ({"driver": (13, 4), "arch": 90}, None, None),
+    ],
+)
+def test_every_reason_against_a_gpu_has_its_line(monkeypatch, machine, device, message):
+    cards = ["cuda:0"] if "arch" in machine else []
+    fake = SimpleNamespace(
+        config=SimpleNamespace(version="1.19.0"),
+        get_cuda_driver_version=lambda: machine["driver"],
+        get_cuda_toolkit_version=lambda: (13, 4),
+        is_cuda_available=lambda: bool(cards),
+        get_cuda_devices=lambda: cards,
+        get_device=lambda _: SimpleNamespace(name="GTX", arch=machine["arch"]),
+        get_cuda_supported_archs=lambda: [75, 90],
+    )
+    monkeypatch.delenv(gpu.DEVICE_VARIABLE)
+    monkeypatch.setattr(gpu, "_driver_present", lambda: True)
+    monkeypatch.setattr(gpu, "_warp", lambda: fake)
+    reason = gpu.reason_unavailable(device)
+    if message is None:
+        assert reason is None
+    else:
+        assert re.search(message, reason)
+        assert "\n" not in reason
 
 
 def test_too_little_memory_is_refused_with_the_numbers():

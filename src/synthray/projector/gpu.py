@@ -201,8 +201,8 @@ def march_device(
 def as_torch(marched: DeviceMarched) -> DeviceMarched:
     """The same memory as PyTorch tensors; words become int64 of the same bits.
 
-    PyTorch's current stream waits for the march. Warp frees the memory in the order of the device's default stream: work
-    on a `torch.cuda.Stream` must be over before the last tensor that shares the memory goes.
+    PyTorch's current stream waits for the march. Warp frees the memory in the order of the device's default stream:
+    work on a `torch.cuda.Stream` must be over before the last tensor that shares the memory goes.
     """
     import torch
 
