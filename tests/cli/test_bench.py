@@ -23,8 +23,8 @@ def test_table_json_and_markdown(tmp_path, capsys):
     text = capsys.readouterr().out
     assert "32³ → 24²" in text
     assert "memory read bandwidth" in text
-    assert json.loads((tmp_path / "b.json").read_text())["rows"][0]["case"]["pixels"] == 24
-    assert "| 32³ → 24² | 3 | 1 |" in (tmp_path / "b.md").read_text()
+    assert json.loads((tmp_path / "b.json").read_text(encoding="utf-8"))["rows"][0]["case"]["pixels"] == 24
+    assert "| 32³ → 24² | 3 | 1 |" in (tmp_path / "b.md").read_text(encoding="utf-8")
 
 
 def test_json_alone_on_standard_output(capsys):
