@@ -1,6 +1,9 @@
 """`synthray bench` as a user meets it."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -57,3 +60,18 @@ def test_wrong_arguments_end_with_2_and_one_line(arguments, capsys):
     said = capsys.readouterr()
     assert len([line for line in said.err.splitlines() if line.startswith("error: ")]) == 1
     assert said.out == ""
+
+
+def test_a_terminal_without_unicode_gets_the_table_too(tmp_path):
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    code = """
+from synthray.cli import main
+from synthray.cli.console import out_console
+try:
+    main(["--version"])
+except SystemExit:
+    out_console().print("256\\u00b3 \\u2192 512")
+"""
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stderr
+    assert b"256? ? 512" in done.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -51,6 +52,9 @@ def main(arguments: list[str] | None = None) -> None:
     # Threads that spin while they wait slow down whatever else runs on the cores; set before torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     given = sys.argv[1:] if arguments is None else arguments
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal without Unicode gets ? for ³, not an error
+            stream.reconfigure(errors="replace")
     sys.exit(run(given))
 
 
