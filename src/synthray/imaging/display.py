@@ -29,6 +29,7 @@ class DisplayPreset:
         scale: "log" shows -ln(signal), "linear" shows the absorbed fraction 1 - signal.
         anchors: image values shown as black and white, or None to take them from `percentiles`.
         percentiles: of the pixels behind the object, taken when `anchors` is None.
+        field: part of the image's sides, about its middle, in which the percentiles are taken.
         gamma: exponent of the grey value, 1 is none.
         sigmoid: gain of a logistic curve through the middle grey, 0 is none.
         invert: False shows high attenuation bright and direct exposure black, as radiographs are read.
@@ -43,6 +44,7 @@ class DisplayPreset:
     scale: Literal["log", "linear"] = "log"
     anchors: tuple[float, float] | None = None
     percentiles: tuple[float, float] = (1.0, 99.0)
+    field: float = 1.0
     gamma: float = 1.0
     sigmoid: float = 0.0
     invert: bool = False
@@ -60,6 +62,7 @@ class DisplayPreset:
         low, high = self.percentiles if self.anchors is None else self.anchors
         if not low < high or (self.anchors is None and not 0 <= low < high <= 100):
             raise InputError(f"display window must rise from black to white, got {low} to {high}")
+        check_between("display field", self.field, 0.1, 1)
         check_between("display gamma", self.gamma, 0.1, 10)
         check_between("display sigmoid", self.sigmoid, 0, 30)
         check_between("display contrast", self.contrast, 0, 5)
@@ -81,7 +84,8 @@ DISPLAY_PRESETS = MappingProxyType(
         # Processed radiographs: detail of every size lifted to the same strength, as multiscale processing does.
         "chest-processed": DisplayPreset(percentiles=(0.5, 99.8), multiscale=0.75, sigmoid=2.0),
         "chest-clahe": DisplayPreset(percentiles=(0.5, 99.5), clahe=2.5),
-        "c-arm": DisplayPreset(percentiles=(1.0, 99.5), contrast=0.2, invert=True),
+        # As a C-arm sets its brightness: by the middle of the picture, whatever lies open beside the patient.
+        "c-arm": DisplayPreset(percentiles=(1.0, 99.5), field=0.6, contrast=0.2, invert=True),
     }
 )
 
@@ -128,7 +132,8 @@ def window(image: Image, preset: DisplayPreset) -> tuple[float, float]:
     if preset.anchors is not None:
         return preset.anchors
     step = max(1, int(np.sqrt(image.size / _SAMPLED_PIXELS)))
-    sample = image[::step, ::step].ravel()
+    top, left = (int(size * (1 - preset.field) / 2) for size in image.shape)
+    sample = image[top : image.shape[0] - top : step, left : image.shape[1] - left : step].ravel()
     behind = sample[sample > _DIRECT_EXPOSURE]
     if len(behind) < 0.01 * len(sample):
         return 0.0, 6.0
