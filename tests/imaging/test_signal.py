@@ -117,3 +117,14 @@ def test_bad_area_densities_are_refused(bad: np.ndarray) -> None:
 def test_bad_floor_is_refused() -> None:
     with pytest.raises(InputError):
         log_signal(np.ones((2, 2)), 0)
+
+
+def test_single_precision_is_enough() -> None:
+    rng = np.random.default_rng(0)
+    density = rng.uniform(0, 30, (2, 40, 50))
+    density[1] *= 0.2
+    beam = nodes(Tube(tube_kvp=90), Detector())
+    exact = np.einsum(
+        "k,krc->rc", beam.weight, np.exp(-np.einsum("km,mrc->krc", beam.basis_attenuation_cm2_g, density))
+    )
+    np.testing.assert_allclose(transmission(density, beam), exact, rtol=1e-4)
