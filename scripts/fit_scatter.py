@@ -170,7 +170,9 @@ def main(target: Path) -> None:
         model = np.einsum("ghj,ej->egh", squares(slope, distance), amplitude)
         off = np.abs(model / data - 1)[ENERGY_KEV >= LEAST_KEV][:, GAP_MM <= 300][..., HALF_MM >= 50]
         print(f"{water_cm:g} cm: slope {slope.round(3)}, distance {distance.round(1)} mm, worst {np.nanmax(off):.1%}")
-        slopes.append(slope), distances.append(distance), amplitudes.append(amplitude)
+        slopes.append(slope)
+        distances.append(distance)
+        amplitudes.append(amplitude)
     amplitude = fill(np.stack(amplitudes, axis=1))
     table = fast.ScatterTable(
         energy_kev=ENERGY_KEV,

@@ -66,6 +66,14 @@ def test_primary_of_a_spectrum_in_a_detector_is_the_sum_over_its_energies() -> N
     assert result.primary[0, 0] / result.open[0, 0] == pytest.approx((worth * left).sum() / worth.sum(), rel=2e-3)
 
 
+@pytest.mark.parametrize(("energy", "counts"), [(40.0, 0.0), (60.0, 1.0), (90.0, 0.0)])
+def test_a_counter_counts_within_its_thresholds(energy: float, counts: float) -> None:
+    counter = Detector(material="cdte", thickness_mm=np.inf, mode="counting", threshold_kev=(50.0, 80.0))
+    receptor = Receptor.across_z(1000.0, 1, 1.0, counter)
+    result = follow_photons(slab(), receptor, energy, 100, 1)
+    assert result.open[0, 0] == pytest.approx(counts * 1e-6, rel=1e-3)
+
+
 def test_the_open_field_falls_as_the_inverse_square_times_the_cosine() -> None:
     result = follow_photons(slab(), Receptor.across_z(1000.0, 101, 10.0), 60.0, 100, 1)
     cosine = 1000 / np.hypot(1000, 500)
@@ -103,8 +111,9 @@ def test_ratios_of_earlier_runs_at_60_kev() -> None:
     assert ratio == pytest.approx(3.6, rel=0.08)
 
 
-def test_tg195_case_2_total() -> None:
-    # AAPM TG-195, case 2, 56.4 keV, 0 degrees: 33171.4 eV per photon in the block (see benchmarks/physics/scatter.py).
+@pytest.mark.parametrize(("degrees", "expected_ev"), [(0, 33171.4), (15, 30883.8)])
+def test_tg195_case_2_total(degrees: float, expected_ev: float) -> None:
+    # AAPM TG-195, case 2, 56.4 keV: energy per photon in the block (source: benchmarks/physics/scatter.py).
     shares = {"H": 0.105, "C": 0.256, "N": 0.027, "O": 0.602, "Na": 1e-3, "P": 2e-3, "S": 3e-3, "Cl": 2e-3, "K": 2e-3}
     tissue = Material(shares, 1.03)
     side, depth = np.array([-500, -195, 195, 500.0]), np.array([0, 1550, 1750, 1800.0])
@@ -113,8 +122,9 @@ def test_tg195_case_2_total() -> None:
     body = Body(
         (side, side, depth), np.stack([np.where(block, 0, 0.001205), np.where(block, 1.03, 0)]), ("air", tissue)
     )
-    result = follow_photons(body, Receptor.across_z(1800.0, 39, 10.0), 56.4, 30_000, 5)
-    assert 1000 * result.deposited_kev[1, 1, 1] / result.emitted == pytest.approx(33171.4, rel=0.01)
+    source = (0.0, -1800 * np.tan(np.radians(degrees)), 0.0)
+    result = follow_photons(body, Receptor.across_z(1800.0, 39, 10.0), 56.4, 30_000, 5, source)
+    assert 1000 * result.deposited_kev[1, 1, 1] / result.emitted == pytest.approx(expected_ev, rel=0.01)
 
 
 def test_cells_of_the_same_matter_change_nothing_but_rounding() -> None:

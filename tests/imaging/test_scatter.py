@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
@@ -10,7 +11,7 @@ from synthray.imaging.montecarlo import Body, Receptor, follow_photons
 from synthray.imaging.scatter import Scatter, scatter_table
 from synthray.imaging.spectrum import spectrum
 
-WATER = np.array([0.936, 0.0675])
+WATER = np.array([0.9393, 0.0651])
 BARE = Scatter(air_gap_mm=100, grid=None)
 
 
@@ -50,6 +51,34 @@ def test_agrees_with_the_monte_carlo(kvp: float, water_cm: float, field_mm: floa
     assert veil[middle, middle].mean() / primary[0, 0] == pytest.approx(reference, rel=0.2)
 
 
+@pytest.mark.parametrize(
+    ("kvp", "water_cm", "gap_mm", "field_mm", "reference"),
+    [
+        # Monte Carlo, printed by `python benchmarks/physics/scatter.py --full` (60 000 photons, seed 11).
+        (60, 5, 0, 100, 0.559),
+        (60, 5, 300, 400, 0.284),
+        (60, 20, 100, 200, 1.56),
+        (60, 40, 0, 400, 11.2),
+        (80, 5, 300, 100, 0.0440),
+        (80, 20, 100, 100, 0.581),
+        (80, 40, 300, 400, 4.98),
+        (100, 30, 0, 400, 8.82),
+        (100, 30, 300, 100, 0.309),
+        (120, 5, 0, 400, 0.754),
+        (120, 20, 300, 200, 0.586),
+        (120, 40, 0, 100, 3.36),
+        (120, 40, 300, 400, 5.74),
+    ],
+)
+def test_within_a_fifth_of_stored_monte_carlo_ratios(
+    kvp: float, water_cm: float, gap_mm: float, field_mm: float, reference: float
+) -> None:
+    density = slab(water_cm, 40)
+    primary = transmission(density, beam(kvp))
+    veil = scattered(primary, density, beam(kvp), Scatter(air_gap_mm=gap_mm, grid=None), field_mm / 40)
+    assert veil[10:30, 10:30].mean() / primary[0, 0] == pytest.approx(reference, rel=0.2)
+
+
 @pytest.mark.parametrize("water_cm", [3, 12, 24, 45])
 @pytest.mark.parametrize("field_mm", [150, 400])
 @pytest.mark.parametrize("gap_mm", [0, 200])
@@ -58,6 +87,11 @@ def test_image_and_closed_form_agree(water_cm: float, field_mm: float, gap_mm: f
     assert middle_ratio(water_cm, setup, field_mm) == pytest.approx(
         scatter_ratio(water_cm, field_mm, setup, beam()), rel=0.06
     )
+
+
+def test_beyond_50_cm_it_grows_no_further() -> None:
+    assert scatter_ratio(100, 300, BARE, beam()) == scatter_ratio(50, 300, BARE, beam())
+    assert middle_ratio(80, BARE) == pytest.approx(middle_ratio(50, BARE), rel=1e-3)
 
 
 def test_grows_with_field_and_thickness_and_falls_with_the_gap() -> None:
@@ -127,13 +161,24 @@ def test_single_and_double_precision_agree() -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (7, 300), (130, 65), (513, 100)])
-def test_any_shape(shape: tuple[int, int]) -> None:
-    density = np.ones((3, 2, *shape), dtype=np.float32)
+def test_any_shape_and_a_batch_is_its_views(shape: tuple[int, int]) -> None:
+    density = np.random.default_rng(1).uniform(0, 20, (3, 2, *shape)).astype(np.float32)
     primary = transmission(density, beam())
     veil = scattered(primary, density, beam(), BARE, 1.0)
     assert veil.shape == (3, *shape)
     assert np.all(veil > 0)
-    np.testing.assert_allclose(veil[1], scattered(primary[1], density[1], beam(), BARE, 1.0), rtol=1e-6)
+    for one, its_primary, its_density in zip(veil, primary, density, strict=True):
+        np.testing.assert_allclose(one, scattered(its_primary, its_density, beam(), BARE, 1.0), rtol=1e-6)
+
+
+def test_the_arguments_stay_as_they_are() -> None:
+    density = slab(20).copy()
+    density[0, :10] = -5e-4  # what rounding may leave
+    primary = transmission(density, beam())
+    kept = density.copy(), primary.copy()
+    scattered(primary, density, beam(), Scatter(), 5.0)
+    np.testing.assert_array_equal(density, kept[0])
+    np.testing.assert_array_equal(primary, kept[1])
 
 
 def test_pixel_size_does_not_matter() -> None:
@@ -161,6 +206,23 @@ def test_grids_take_scatter_and_spare_the_primary(name: str) -> None:
 def test_a_higher_grid_takes_more() -> None:
     shares = [middle_ratio(20, Scatter(grid=Grid(ratio=ratio))) for ratio in (4, 6, 8, 12, 16)]
     assert shares == sorted(shares, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "water_cm", "field_mm", "gap_mm", "kvp", "reference"),
+    [
+        # Monte Carlo, printed by `python benchmarks/physics/scatter.py --full` (60 000 photons, seed 11).
+        ("8:1", 10, 400, 50, 120, 0.318),
+        ("12:1", 20, 300, 0, 80, 0.348),
+        ("12:1", 40, 400, 100, 120, 1.734),
+        ("15:1", 20, 300, 200, 80, 0.378),
+    ],
+)
+def test_within_a_quarter_of_stored_monte_carlo_ratios_behind_grids(
+    name: str, water_cm: float, field_mm: float, gap_mm: float, kvp: float, reference: float
+) -> None:
+    setup = Scatter(air_gap_mm=gap_mm, grid=Grid.preset(name))
+    assert middle_ratio(water_cm, setup, field_mm, kvp) == pytest.approx(reference, rel=0.25)
 
 
 def test_grid_agrees_with_the_monte_carlo() -> None:
@@ -216,9 +278,11 @@ def test_the_table_is_physical() -> None:
         (lambda: scatter_ratio(20, 0, BARE, beam()), "1 to 5000"),
         (lambda: scatter_ratio(20, 100, Scatter(air_gap_mm=900), beam()), "0.8 of the 1000 mm"),
         (lambda: scattered(np.ones((4, 4)), np.ones((2, 4, 5)), beam(), BARE, 1.0), "shape"),
-        (lambda: scattered(np.ones((4, 4)), np.ones((2, 4, 4)), beam(), BARE, 0.0), "pixel_mm"),
+        (lambda: scattered(np.ones((4, 4)), np.ones((2, 4, 4)), beam(), BARE, 0.0), "0.01 to 100"),
+        (lambda: scattered(np.ones((0, 4)), np.ones((2, 0, 4)), beam(), BARE, 1.0), "no pixels"),
+        (lambda: scatter_ratio(20, 100, BARE, beam(), float("nan")), "10 to 1e\\+06"),
     ],
 )
-def test_nonsense_is_refused(build, message: str) -> None:
+def test_nonsense_is_refused(build: Callable[[], object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         build()

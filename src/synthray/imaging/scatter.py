@@ -33,7 +33,8 @@ Floats = npt.NDArray[Any]
 
 # Electrons per gram, relative to water's: adipose tissue and cortical bone (ICRU-44).
 WATER_EQUIVALENT = (1.0, 0.927)
-_WATER_AS_BASIS = np.array([0.936, 0.0675])
+# Grams of both per gram of water, as `benchmarks/physics/tissues.py` fits it.
+_WATER_AS_BASIS = np.array([0.9393, 0.0651])
 _REFERENCE_G_CM2 = 20.0
 # The veil is made on at most this many blocks along a side, with Gaussians from a fixed ladder of widths. Larger matrix
 # products would wake the threads of BLAS, which cost more than they save.
@@ -139,7 +140,8 @@ def scatter_ratio(
     share = _erf(field_mm / (2 * math.sqrt(2) * sigma)) ** 2
     # Per gram everything changes slowly with the thickness.
     per_gram = np.sum(amplitude * share, axis=1) / kernels.thickness_g_cm2
-    return thickness_g_cm2 * float(np.interp(thickness_g_cm2, kernels.thickness_g_cm2, per_gram))
+    held = min(thickness_g_cm2, float(kernels.thickness_g_cm2[-1]))
+    return held * float(np.interp(held, kernels.thickness_g_cm2, per_gram))
 
 
 def scattered(
@@ -166,13 +168,15 @@ def scattered(
         (..., row, column) float32, or float64 if the primary is.
 
     Raises:
-        InputError: shapes differ, or the gap is longer than the distance allows.
+        InputError: shapes differ, no pixels, out of range, or the gap is longer than the distance allows.
     """
     image = np.asarray(primary)
     image = image if image.dtype == np.float64 else image.astype(np.float32, copy=False)
     density = np.asarray(area_density, dtype=image.dtype)
     if density.ndim < 3 or (*density.shape[:-3], *density.shape[-2:]) != image.shape or density.shape[-3] != 2:
         raise InputError(f"scatter: area density of shape {density.shape} for a primary of {image.shape}")
+    if 0 in image.shape[-2:]:
+        raise InputError(f"scatter: the primary has no pixels, its shape is {image.shape}")
     check_between("pixel_mm", pixel_mm, 0.01, 100)
     if scatter.strength == 0 or scatter.ratio == 0:
         return np.zeros_like(image)
@@ -196,6 +200,7 @@ def scatter_kernels(
 
     The half side of the field narrows the angles at which scatter meets the grid.
     """
+    check_between("source_to_detector_mm", source_to_detector_mm, 10, 1e6)
     if not scatter.air_gap_mm <= 0.8 * source_to_detector_mm:
         raise InputError(
             f"scatter air_gap_mm must be at most 0.8 of the {source_to_detector_mm:g} mm from source to detector, "

@@ -271,8 +271,10 @@ def receptor_tables(receptor: Receptor) -> tuple[Any, ...]:
         )
         density = MATERIALS[receptor.detector.material].density_g_cm3 * receptor.detector.packing
         caught = np.minimum(total * density * receptor.detector.thickness_mm / 10, 1e9)
-        counting = receptor.detector.mode == "counting"
-        deposit = np.ones_like(ENERGY_KEV) if counting else ENERGY_KEV * absorbed / total
+        deposit = ENERGY_KEV * absorbed / total
+        if receptor.detector.mode == "counting":
+            low, high = receptor.detector.threshold_kev
+            deposit = np.where((low <= ENERGY_KEV) & (high > ENERGY_KEV), 1.0, 0.0)
         deposit *= receptor.detector.fill_factor
     strips, attenuation = np.zeros(3), np.zeros((2, len(ENERGY_KEV)))
     if receptor.grid is not None:
