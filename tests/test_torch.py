@@ -8,8 +8,12 @@ torch = pytest.importorskip("torch", reason="synthray.torch needs the extra 'lea
 from synthray.anatomy import Patient  # noqa: E402
 from synthray.errors import InputError  # noqa: E402
 from synthray.geometry import Camera, CArm  # noqa: E402
-from synthray.projector import project  # noqa: E402
+from synthray.projector import gpu, prepare, project  # noqa: E402
+from synthray.projector.rays import bundle  # noqa: E402
+from synthray.projector.reference import march_rays  # noqa: E402
+from synthray.projector.result import Wanted  # noqa: E402
 from synthray.torch import Projector, se3_exp  # noqa: E402
+from synthray.torch import projector as torch_projector  # noqa: E402
 
 PIXELS = 40
 
@@ -51,6 +55,47 @@ def test_gradients_are_the_jacobian(patient: Patient) -> None:
     np.testing.assert_allclose(twist.grad.numpy(), expected, rtol=1e-4, atol=1e-6 * np.abs(expected).max())
 
 
+def test_gradients_are_those_of_the_reference_in_double_precision(patient: Patient) -> None:
+    volume = prepare(patient)
+    camera = view(patient)
+    weights = np.random.default_rng(0).uniform(size=(2, PIXELS, PIXELS))
+    K, pose = tensors(camera)
+
+    def value(twist: np.ndarray) -> float:
+        moved = (se3_exp(torch.from_numpy(twist)) @ pose)[0].numpy()
+        rays = bundle([Camera.from_matrix(camera.K, moved, PIXELS, PIXELS)], volume, 1)
+        return float((march_rays(volume, rays, Wanted(masks=False, depth=False), 0).density[0] * weights).sum())
+
+    twist = torch.zeros(1, 6, dtype=torch.float64, requires_grad=True)
+    image = Projector(patient, PIXELS, PIXELS)(K, se3_exp(twist) @ pose)
+    (torch.from_numpy(weights) * image).sum().backward()
+    # Where a reading crosses a voxel's face the slope jumps: the error is in proportion to the step.
+    steps = np.diag([1e-7] * 3 + [1e-4] * 3)
+    central = [(value(step) - value(-step)) / (2 * step.sum()) for step in steps]
+    got = twist.grad[0].numpy()
+    for part in (slice(0, 3), slice(3, 6)):
+        np.testing.assert_allclose(got[part], central[part], atol=1e-4 * np.abs(central[part]).max())
+
+
+@pytest.mark.parametrize("gradient", [False, True])
+def test_the_path_of_cuda_tensors_gives_the_same_on_warps_cpu_device(patient: Patient, monkeypatch, gradient) -> None:
+    pytest.importorskip("warp", reason="the GPU backend needs the extra 'gpu'")
+    cameras = view(patient, 35, 35), view(patient, -60, 0), view(patient, 20, 50)  # fastest along y, x and z
+    K, pose = tensors(*cameras)
+    weights = torch.rand(3, 2, PIXELS, PIXELS, generator=torch.Generator().manual_seed(0))
+    images, slopes = [], []
+    for march in (torch_projector._on_cpu, gpu.march_tensors):
+        monkeypatch.setattr(torch_projector, "_on_cpu", march)
+        at = pose.clone().requires_grad_(gradient)
+        images.append(Projector(patient, PIXELS, PIXELS)(K, at))
+        if gradient:
+            (weights * images[-1]).sum().backward()
+            slopes.append(at.grad)
+    torch.testing.assert_close(images[1], images[0], rtol=0, atol=1e-4 * float(images[0].detach().max()))
+    if gradient:
+        torch.testing.assert_close(slopes[1], slopes[0], rtol=0, atol=1e-3 * float(slopes[0].abs().max()))
+
+
 def test_the_exponential_is_rigid_and_smooth_at_zero() -> None:
     twist = torch.tensor([[0.3, -0.2, 0.1, 5.0, -3.0, 2.0], [0.0] * 6], dtype=torch.float64, requires_grad=True)
     matrix = se3_exp(twist)
@@ -86,7 +131,8 @@ def test_a_pose_is_found_by_gradient_descent(patient: Patient) -> None:
 def test_wrong_tensors_are_refused(patient: Patient) -> None:
     K, pose = tensors(view(patient))
     projector = Projector(patient, PIXELS, PIXELS)
-    for bad in ((K[0], pose), (K, pose[:, :3]), (K, pose * float("nan"))):
+    bad_K = (torch.tensor(1.0), pose), (torch.zeros_like(K), pose)
+    for bad in ((K[0], pose), (K, pose[:, :3]), (K, pose * float("nan")), *bad_K):
         with pytest.raises(InputError):
             projector(*bad)
     with pytest.raises(InputError, match="at least one row"):

@@ -1,6 +1,7 @@
 """The Warp backend beyond the golden suite: memory, batches, messages. Runs on Warp's CPU device."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,7 +11,7 @@ from test_golden import blobs, views
 wp = pytest.importorskip("warp", reason="the GPU backend needs the extra 'gpu'")
 
 from synthray.errors import InputError  # noqa: E402
-from synthray.projector import cpu, gpu, prepare, project  # noqa: E402
+from synthray.projector import cpu, gpu, gpu_device, prepare, project  # noqa: E402
 from synthray.projector.rays import bundle  # noqa: E402
 from synthray.projector.result import Wanted  # noqa: E402
 
@@ -43,6 +44,15 @@ def test_a_volume_is_uploaded_once_and_released():
     assert held.nbytes < 2.5 * volume.nbytes + 4096
     gpu.release(volume)
     assert gpu.resident_bytes(volume) == {}
+
+
+def test_release_frees_the_parts_too():
+    patient = blobs(seed=6)
+    project(patient, views(patient, (0, 0)), backend="gpu", densities=("s1",))
+    piece = prepare(patient).derived["parts"]["s1"]
+    assert gpu.resident_bytes(piece)["cpu"] > 0
+    gpu.release(prepare(patient))
+    assert gpu.resident_bytes(piece) == {}
 
 
 def test_several_volumes_are_resident_at_once():
@@ -82,7 +92,7 @@ def test_out_is_written_into():
 def test_what_is_missing_is_said_in_one_line(monkeypatch):
     patient = blobs()
     monkeypatch.delenv(gpu.DEVICE_VARIABLE)
-    monkeypatch.setattr(gpu, "_driver_present", lambda: False)
+    monkeypatch.setattr(gpu_device, "_driver_present", lambda: False)
     with pytest.raises(InputError, match="no NVIDIA driver on this machine: install one, or use backend='cpu'"):
         project(patient, views(patient, (0, 0)), backend="gpu")
     assert project(patient, views(patient, (0, 0)), backend="auto").area_density.any()
@@ -119,8 +129,8 @@ def test_every_reason_against_a_gpu_has_its_line(monkeypatch, machine, device, m
         get_cuda_supported_archs=lambda: [75, 90],
     )
     monkeypatch.delenv(gpu.DEVICE_VARIABLE)
-    monkeypatch.setattr(gpu, "_driver_present", lambda: True)
-    monkeypatch.setattr(gpu, "_warp", lambda: fake)
+    monkeypatch.setattr(gpu_device, "_driver_present", lambda: True)
+    monkeypatch.setattr(gpu_device, "warp_module", lambda: fake)
     reason = gpu.reason_unavailable(device)
     if message is None:
         assert reason is None
@@ -137,5 +147,26 @@ def test_too_little_memory_is_refused_with_the_numbers():
             return "cuda:0"
 
     with pytest.raises(InputError, match=r"ct: the march needs 2\.00 GiB on cuda:0 \(tiny\), 0\.34 of 1\.0 GiB"):
-        gpu.check_memory("ct", 2 << 30, Small())
-    gpu.check_memory("ct", 100 << 20, Small())
+        gpu_device.check_memory("ct", 2 << 30, Small())
+    gpu_device.check_memory("ct", 100 << 20, Small())
+
+
+def test_auto_takes_the_cpu_where_the_gpu_lacks_memory(monkeypatch):
+    def full(name, needed, device):
+        raise gpu.DeviceMemoryError(f"{name}: too little memory")
+
+    patient = blobs(seed=7)
+    monkeypatch.setattr(gpu, "check_memory", full)
+    with pytest.raises(InputError, match="too little memory"):
+        project(patient, views(patient, (0, 0)), backend="gpu")
+    expected = project(patient, views(patient, (0, 0)), backend="cpu").area_density
+    np.testing.assert_array_equal(project(patient, views(patient, (0, 0))).area_density, expected)
+
+
+def test_threads_may_project_at_once():
+    patients = [blobs(seed=s) for s in range(4)]
+    expected = [project(p, views(p, (10, 0)), backend="cpu").area_density for p in patients]
+    with ThreadPoolExecutor(4) as pool:
+        images = list(pool.map(lambda p: project(p, views(p, (10, 0)), backend="gpu").area_density, patients * 3))
+    for image, right in zip(images, expected * 3, strict=True):
+        np.testing.assert_allclose(image, right, atol=1e-4 * right.max())

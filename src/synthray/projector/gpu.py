@@ -7,32 +7,27 @@ Everything also runs on Warp's CPU device (`device="cpu"`), which is slow and me
 
 from __future__ import annotations
 
-import ctypes
 import functools
-import os
-import sys
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from synthray.errors import InputError, MissingExtraError
+from synthray.errors import InputError
+from synthray.projector.gpu_device import DEVICE_VARIABLE as DEVICE_VARIABLE
+from synthray.projector.gpu_device import LOCK, check_memory, warp_module
+from synthray.projector.gpu_device import DeviceMemoryError as DeviceMemoryError
+from synthray.projector.gpu_device import reason_unavailable as reason_unavailable
+from synthray.projector.gpu_device import usable_device as usable_device
 from synthray.projector.rays import RayBundle
 from synthray.projector.result import Marched, Wanted
 from synthray.projector.volume import MarchVolume
 
-# Names the device when none is given: "cuda:1", or "cpu" for Warp's CPU device.
-DEVICE_VARIABLE = "SYNTHRAY_WARP_DEVICE"
 # Host memory that a volume is uploaded through at a time, and results of one launch of `march`.
 _SLAB_BYTES = 64 << 20
 _LAUNCH_BYTES = 64 << 20
-# Device memory left alone: contexts, kernels and other programs need some.
-_RESERVE_BYTES = 256 << 20
-_GIB = 1 << 30
 
 
 class DeviceRays(NamedTuple):
@@ -83,39 +78,6 @@ class _Resident:
     nbytes: int
 
 
-def reason_unavailable(device: str | None = None) -> str | None:
-    """Why no GPU can be used, in one line that also says what to do; None when one can.
-
-    Without an NVIDIA driver this takes no time: Warp is not imported.
-
-    Args:
-        device: `cuda:0` and so on, or `cpu` for Warp's CPU device; by default what the environment variable
-            SYNTHRAY_WARP_DEVICE names, else the first GPU.
-    """
-    name = device or os.environ.get(DEVICE_VARIABLE)
-    if name != "cpu" and not _driver_present():
-        return "no NVIDIA driver on this machine: install one, or use backend='cpu'"
-    try:
-        wp = _warp()
-    except MissingExtraError as absent:
-        return str(absent)
-    if name == "cpu":
-        return None
-    driver, toolkit = wp.get_cuda_driver_version(), wp.get_cuda_toolkit_version()
-    if not wp.is_cuda_available():
-        return _no_device(wp.config.version, driver, toolkit)
-    known = [str(d) for d in wp.get_cuda_devices()]
-    if name is not None and name not in known:
-        return f"no device '{name}': this machine has {', '.join(known)}"
-    gpu, archs = wp.get_device(name or known[0]), wp.get_cuda_supported_archs()
-    if archs and gpu.arch < min(archs):
-        return (
-            f"{gpu.name} has compute capability {gpu.arch / 10}, warp-lang {wp.config.version} needs "
-            f"{min(archs) / 10}: pip install 'warp-lang<1.18', or use backend='cpu'"
-        )
-    return None
-
-
 def march(
     volume: MarchVolume,
     rays: RayBundle,
@@ -139,21 +101,22 @@ def march(
     Raises:
         InputError: no usable device, or too little memory on it.
     """
-    with _lock():
+    with LOCK:
         target = usable_device(device)
-        wp = _warp()
+        wp = warp_module()
         result = out or _empty_host(volume, rays, wanted)
         streams = [wp.Stream(target), wp.Stream(target)] if target.is_cuda else [None, None]
-        before: tuple[slice, DeviceMarched, Any] | None = None
+        before: tuple[slice, DeviceMarched, Any, Any] | None = None
         for number, views in enumerate(_launches(volume, rays, wanted)):
             stream = streams[number % 2]
             with wp.ScopedStream(stream):
-                now = march_device(volume, _some(rays, views), wanted, str(target))
+                now, inputs = _launch(volume, _some(rays, views), wanted, target, None)
             if before is not None:
-                _fetch(*before, result)
-            before = views, now, stream
+                _fetch(*before[:3], result)
+            # Warp frees memory on the null stream, which all others wait for: inputs go after results have arrived.
+            before = views, now, stream, inputs
         if before is not None:
-            _fetch(*before, result)
+            _fetch(*before[:3], result)
     return result
 
 
@@ -176,26 +139,62 @@ def march_device(
     Raises:
         InputError: no usable device, or too little memory on it.
     """
-    with _lock():
-        target = usable_device(device)
-        wp, kernels = _warp(), _kernels()
-        grid = _resident(volume, target).grid
-        there = rays if isinstance(rays, DeviceRays) else _upload_rays(rays, target)
-        result = out or _empty_device(volume, there, wanted, target)
-        size = len(there.origin), _threads(there.rows, there.columns)
-        bundle = _struct(kernels.Rays(), there._asdict())
-        members = wp.from_numpy(volume.path_table(wanted.paths), dtype=wp.float32, device=target)
-        depth = wp.empty((0, 0, 0), dtype=wp.float32, device=target) if result.depth is None else result.depth
-        wp.launch(
-            kernels.march,
-            size,
-            inputs=[grid, bundle, members],
-            outputs=[result.density, result.words, depth, result.paths],
-            device=target,
-        )
-        if result.gradient is not None:
-            wp.launch(kernels.differentiate, size, inputs=[grid, bundle], outputs=[result.gradient], device=target)
-    return result
+    with LOCK:
+        return _launch(volume, rays, wanted, usable_device(device), out)[0]
+
+
+def march_tensors(
+    volume: MarchVolume, origin: Any, matrix: Any, inverse_K: Any, rows: int, columns: int, gradient: bool
+) -> tuple[Any, Any]:
+    """Area densities of PyTorch's rays as its tensors, one ray per pixel, on the device where the rays lie.
+
+    It runs on PyTorch's current stream and in PyTorch's memory: nothing is copied to the host or waited for, but for
+    the upload of a volume that is not there yet.
+
+    Args:
+        volume: the prepared patient.
+        origin: (view, 3) float64, see `RayBundle`.
+        matrix: (view, 3, 3) float64.
+        inverse_K: (view, 3, 3) float64.
+        rows: detector rows.
+        columns: detector columns.
+        gradient: whether the derivatives are wanted.
+
+    Returns:
+        (view, 2, row, column) and (view, 2, 6, row, column) float32 as in `Marched`, the second None if not wanted.
+
+    Raises:
+        InputError: no usable device, or too little memory for the volume on it.
+    """
+    import torch
+
+    with LOCK:
+        wp = warp_module()
+        target = usable_device(str(wp.device_from_torch(origin.device)))
+        _resident(volume, target)
+        with wp.ScopedStream(wp.stream_from_torch(origin.device) if target.is_cuda else None):
+            size = len(origin), rows, columns
+            density = torch.empty((size[0], 2, *size[1:]), device=origin.device)
+            slopes = torch.empty((size[0], 12, *size[1:]), device=origin.device) if gradient else None
+            axis = _fastest(volume, origin)
+            there = DeviceRays(
+                wp.from_torch(origin.detach().contiguous(), wp.vec3d),
+                wp.from_torch(matrix.detach().contiguous(), wp.mat33d),
+                wp.from_torch(inverse_K.detach().contiguous(), wp.mat33d),
+                wp.from_torch(axis),
+                wp.from_torch(torch.ones_like(axis)),
+                rows,
+                columns,
+            )
+            out = DeviceMarched(
+                density=wp.from_torch(density),
+                words=wp.empty((*size, 0), dtype=wp.uint64, device=target),
+                depth=None,
+                paths=wp.empty((size[0], 0, *size[1:]), dtype=wp.float32, device=target),
+                gradient=None if slopes is None else wp.from_torch(slopes),
+            )
+            _launch(volume, there, Wanted(masks=False, depth=False, gradient=gradient), target, out)
+    return density, None if slopes is None else slopes.unflatten(1, (2, 6))
 
 
 def as_torch(marched: DeviceMarched) -> DeviceMarched:
@@ -206,10 +205,11 @@ def as_torch(marched: DeviceMarched) -> DeviceMarched:
     """
     import torch
 
-    wp = _warp()
+    wp = warp_module()
     device = marched.density.device
     if device.is_cuda:
-        torch.cuda.current_stream(wp.device_to_torch(device)).wait_stream(wp.stream_to_torch(device))
+        with LOCK:  # Warp's current stream is another one while `march` runs
+            torch.cuda.current_stream(wp.device_to_torch(device)).wait_stream(wp.stream_to_torch(device))
     tensors = DeviceMarched(*(None if array is None else wp.to_torch(array) for array in marched))
     gradient = tensors.gradient
     return tensors._replace(
@@ -231,54 +231,15 @@ def shapes(volume: MarchVolume, views: int, rows: int, columns: int, wanted: Wan
 
 
 def release(volume: MarchVolume) -> None:
-    """Free a volume's memory on all devices; it is uploaded again when it is next marched."""
+    """Free the memory of a volume and its parts on all devices; it is uploaded again when it is next marched."""
     volume.derived.pop("gpu", None)
+    for piece in volume.derived.get("parts", {}).values():
+        release(piece)
 
 
 def resident_bytes(volume: MarchVolume) -> dict[str, int]:
     """Device -> bytes that the volume takes there now."""
     return {name: held.nbytes for name, held in volume.derived.get("gpu", {}).items()}
-
-
-def usable_device(device: str | None = None) -> Any:
-    """The Warp device to march on.
-
-    Raises:
-        InputError: there is none; the message is that of `reason_unavailable`.
-    """
-    reason = reason_unavailable(device)
-    if reason is not None:
-        raise InputError(f"backend='gpu': {reason}")
-    wp = _warp()
-    return wp.get_device(device or os.environ.get(DEVICE_VARIABLE) or "cuda:0")
-
-
-@functools.cache
-def _lock() -> threading.RLock:
-    """Warp keeps a current stream for each device and loads modules on first launch: one caller at a time."""
-    return threading.RLock()
-
-
-@functools.cache
-def _driver_present() -> bool:
-    try:
-        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
-    except OSError:
-        return False
-    return True
-
-
-@functools.cache
-def _warp() -> Any:
-    """Warp, started up without its greeting."""
-    try:
-        import warp
-    except ImportError:
-        raise MissingExtraError("the GPU backend", "gpu") from None
-    warp.config.log_level = warp.LOG_WARNING
-    with _without_driver_warning():
-        warp.init()
-    return warp
 
 
 @functools.cache
@@ -288,32 +249,37 @@ def _kernels() -> Any:
     return gpu_kernels
 
 
-@contextmanager
-def _without_driver_warning() -> Iterator[None]:
-    """Where there is no driver Warp's native part says so on stderr, whatever the log level."""
-    if _driver_present():
-        yield
-        return
-    sys.stderr.flush()
-    held, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(held, 2)
-        os.close(held)
-        os.close(nowhere)
-
-
-def _no_device(version: str, driver: Sequence[int] | None, toolkit: Sequence[int] | None) -> str:
-    if driver is not None and toolkit is not None and driver[0] >= toolkit[0]:
-        return "the NVIDIA driver shows no GPU: look at nvidia-smi and CUDA_VISIBLE_DEVICES, or use backend='cpu'"
-    have = "could not be started" if driver is None else f"supports CUDA {driver[0]}.{driver[1]}"
-    need = "" if toolkit is None else f", built with CUDA {toolkit[0]}.{toolkit[1]}"
-    return (
-        f"the NVIDIA driver {have} (warp-lang {version}{need}): update the driver, "
-        "or pip install 'warp-lang<1.18' (CUDA 12), or use backend='cpu'"
+def _launch(
+    volume: MarchVolume, rays: RayBundle | DeviceRays, wanted: Wanted, device: Any, out: DeviceMarched | None
+) -> tuple[DeviceMarched, Any]:
+    """Start a march on Warp's current stream; also returns its inputs."""
+    wp, kernels = warp_module(), _kernels()
+    grid = _resident(volume, device).grid
+    there = rays if isinstance(rays, DeviceRays) else _upload_rays(rays, device)
+    result = out or _empty_device(volume, there, wanted, device)
+    size = len(there.origin), _threads(there.rows, there.columns)
+    bundle = _struct(kernels.Rays(), there._asdict())
+    members = wp.from_numpy(volume.path_table(wanted.paths), dtype=wp.float32, device=device)
+    depth = wp.empty((0, 0, 0), dtype=wp.float32, device=device) if result.depth is None else result.depth
+    wp.launch(
+        kernels.march,
+        size,
+        inputs=[grid, bundle, members],
+        outputs=[result.density, result.words, depth, result.paths],
+        device=device,
     )
+    if result.gradient is not None:
+        wp.launch(kernels.differentiate, size, inputs=[grid, bundle], outputs=[result.gradient], device=device)
+    return result, (there, members)
+
+
+def _fastest(volume: MarchVolume, origin: Any) -> Any:
+    """(view,) int32 tensor: the axis of `RayBundle`; the first one where several are equal."""
+    import torch
+
+    away = (torch.tensor(volume.shape, device=origin.device, dtype=origin.dtype) - 1) / 2 - origin
+    x, y, z = away.abs().unbind(1)
+    return torch.where((x >= y) & (x >= z), 0, 2 - (y >= z).int()).int()
 
 
 def _resident(volume: MarchVolume, device: Any) -> _Resident:
@@ -324,7 +290,7 @@ def _resident(volume: MarchVolume, device: Any) -> _Resident:
 
 
 def _upload(volume: MarchVolume, device: Any) -> _Resident:
-    wp, kernels = _warp(), _kernels()
+    wp, kernels = warp_module(), _kernels()
     side = 1 << kernels.BLOCK_SHIFT
     # One voxel more than the grid has: rounding may lead a reading onto its last plane.
     blocks = [n // side + 1 for n in volume.shape]
@@ -346,12 +312,13 @@ def _upload(volume: MarchVolume, device: Any) -> _Resident:
         "stride": stride,
         "scale": wp.vec2f(*volume.scale_g_cm3.tolist()),
     }
+    wp.synchronize_device(device)  # it may next be read on a stream that waits for no other
     return _Resident(_struct(kernels.Grid(), parts), nbytes)
 
 
 def _in_blocks(values: npt.NDArray[Any], cells: int, dtype: Any, kernel: Any, stride: Any, device: Any) -> Any:
     """(I, J, K) values as a Warp array in blocks, uploaded slab by slab."""
-    wp = _warp()
+    wp = warp_module()
     out = wp.zeros(cells, dtype=dtype, device=device)
     step = max(1, _SLAB_BYTES // max(1, values[:1].size * 4))
     for first in range(0, len(values), step):
@@ -360,21 +327,8 @@ def _in_blocks(values: npt.NDArray[Any], cells: int, dtype: Any, kernel: Any, st
     return out
 
 
-def check_memory(name: str, needed: int, device: Any) -> None:
-    """Raise InputError when a GPU lacks the memory."""
-    if not device.is_cuda:
-        return
-    free = device.free_memory - _RESERVE_BYTES
-    if needed > free:
-        raise InputError(
-            f"{name}: the march needs {needed / _GIB:.2f} GiB on {device} ({device.name}), {max(free, 0) / _GIB:.2f} "
-            f"of {device.total_memory / _GIB:.1f} GiB are free: gpu.release(volume) other volumes, ask for fewer views "
-            "at once, or use backend='cpu'"
-        )
-
-
 def _upload_rays(rays: RayBundle, device: Any) -> DeviceRays:
-    wp = _warp()
+    wp = warp_module()
     return DeviceRays(
         wp.from_numpy(rays.origin, dtype=wp.vec3d, device=device),
         wp.from_numpy(rays.matrix, dtype=wp.mat33d, device=device),
@@ -387,7 +341,7 @@ def _upload_rays(rays: RayBundle, device: Any) -> DeviceRays:
 
 
 def _empty_device(volume: MarchVolume, rays: DeviceRays, wanted: Wanted, device: Any) -> DeviceMarched:
-    wp = _warp()
+    wp = warp_module()
     sizes = shapes(volume, len(rays.origin), rays.rows, rays.columns, wanted)
     if wanted.gradient:
         sizes["gradient"] = len(rays.origin), 12, rays.rows, rays.columns  # a Warp array has at most four axes
@@ -424,7 +378,7 @@ def _some(rays: RayBundle, views: slice) -> RayBundle:
 
 def _fetch(views: slice, there: DeviceMarched, stream: Any, result: Marched) -> None:
     """Copy one launch's results into the whole; returns when they have arrived."""
-    wp = _warp()
+    wp = warp_module()
     for array, whole in zip(there, result, strict=True):
         if array is not None and whole is not None and array.size:
             part = whole[views].reshape(array.shape)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -62,7 +62,7 @@ def project(
             pixel: camera_from_patient' = exp(ξ) @ camera_from_patient with ξ = (rotation about the source in rad,
             shift in mm), along the camera's axes.
         backend: `reference` (NumPy, slow), `cpu` (numba), `gpu` (Warp, refused with a reason where no GPU works) or
-            `auto`: a GPU that works, else the CPU.
+            `auto`: a GPU that works and has the memory, else the CPU.
         out: an earlier result of the same request and image size, whose memory is overwritten and returned.
         threads: CPU threads; all cores by default. Does not change the result.
         supersample: rays along each side of a pixel, 1, 2 or 4; None takes more than one where the shadow of a voxel
@@ -179,19 +179,20 @@ def _backend(name: str) -> March:
         from synthray.projector import reference
 
         return reference.march
-    if name == "gpu" or (name == "auto" and _gpu_works()):
-        from synthray.projector import gpu
+    from synthray.projector import cpu, gpu
 
-        return gpu.march
-    from synthray.projector import cpu
-
-    return cpu.march
+    if name == "auto" and gpu.reason_unavailable() is None:
+        return _on_gpu_or_cpu
+    return gpu.march if name == "gpu" else cpu.march
 
 
-def _gpu_works() -> bool:
-    from synthray.projector import gpu
+def _on_gpu_or_cpu(*request: Any) -> Marched:
+    from synthray.projector import cpu, gpu
 
-    return gpu.reason_unavailable() is None
+    try:
+        return gpu.march(*request)
+    except gpu.DeviceMemoryError:
+        return cpu.march(*request)
 
 
 def _warn_of_misses(density: Image, name: str) -> None:

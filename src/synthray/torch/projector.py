@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 
 from synthray.anatomy import Patient
 from synthray.errors import InputError
-from synthray.projector import MarchVolume, cpu, prepare
+from synthray.projector import MarchVolume, cpu, gpu, prepare
 from synthray.projector.rays import RayBundle
 from synthray.projector.result import Wanted
 
@@ -18,8 +19,8 @@ class Projector(torch.nn.Module):
     """A patient that can be projected inside a network or an optimiser.
 
     One ray per pixel: there is no supersampling here, so a pixel should not be larger than a voxel's shadow. On the CPU
-    the march is the numba backend's; with tensors on a CUDA device it is Warp's, and nothing is copied to the host but
-    the poses.
+    the march is the numba backend's; with tensors on a CUDA device it is Warp's, on PyTorch's current stream, and
+    nothing but the outcome of the checks is copied to the host.
 
     Args:
         patient: whom to project, or a prepared volume.
@@ -48,9 +49,10 @@ class Projector(torch.nn.Module):
             (B, 2, rows, columns) float32 g/cm² of adipose and cortical bone, on the device of the poses.
 
         Raises:
-            InputError: shapes differ, or a matrix is not finite.
+            InputError: shapes differ, a matrix is not finite, or K has no inverse.
         """
-        if K.shape != (len(K), 3, 3) or camera_from_patient.shape != (len(K), 4, 4):
+        views = camera_from_patient.shape[:1]
+        if K.shape != (*views, 3, 3) or camera_from_patient.shape != (*views, 4, 4):
             raise InputError(
                 f"K must be (B, 3, 3) and camera_from_patient (B, 4, 4), got {tuple(K.shape)} "
                 f"and {tuple(camera_from_patient.shape)}"
@@ -60,7 +62,9 @@ class Projector(torch.nn.Module):
         pose = camera_from_patient.double()
         linear = self._voxel_from_patient.to(pose.device)
         rotation, shift = pose[:, :3, :3].transpose(1, 2), pose[:, :3, 3:]
-        inverse_K = torch.linalg.inv(K.detach().double()).to(pose.device)
+        inverse_K, singular = torch.linalg.inv_ex(K.detach().double().to(pose.device))
+        if singular.any():
+            raise InputError("K must have an inverse: focal lengths in pixels on its diagonal, and 1 in the last place")
         origin = (linear[:3, :3] @ (-rotation @ shift))[..., 0] + linear[:3, 3]
         matrix = linear[:3, :3] @ rotation @ inverse_K
         return _March.apply(origin, matrix, inverse_K, self.volume, self.rows, self.columns)
@@ -96,11 +100,7 @@ class _March(torch.autograd.Function):
         ctx: Any, origin: Any, matrix: Any, inverse_K: Any, volume: MarchVolume, rows: int, columns: int
     ) -> Any:
         needs = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
-        source, lines, in_camera = (tensor.detach().cpu().numpy() for tensor in (origin, matrix, inverse_K))
-        axis = np.abs((np.array(volume.shape) - 1) / 2 - source).argmax(axis=1).astype(np.int64)
-        rays = RayBundle(source, lines, in_camera, axis, rows, columns, np.ones(len(axis), dtype=np.int64))
-        wanted = Wanted(masks=False, depth=False, gradient=needs)
-        density, gradient = _marched(volume, rays, wanted, origin.device)
+        density, gradient = _backend(origin.device)(volume, origin, matrix, inverse_K, rows, columns, needs)
         if needs:
             ctx.save_for_backward(gradient)
         return density
@@ -125,15 +125,19 @@ class _March(torch.autograd.Function):
         return to_origin, to_matrix, None, None, None, None
 
 
-def _marched(volume: MarchVolume, rays: RayBundle, wanted: Wanted, device: torch.device) -> tuple[Any, Any]:
-    """Density and gradient as tensors on a device."""
-    if device.type == "cuda":
-        from synthray.projector import gpu
-
-        there = gpu.as_torch(gpu.march_device(volume, rays, wanted, f"cuda:{device.index or 0}"))
-        return there.density, there.gradient
-    if device.type != "cpu":
+def _backend(device: torch.device) -> Callable[..., tuple[Any, Any]]:
+    if device.type not in ("cpu", "cuda"):
         raise InputError(f"a projector works on cpu and cuda tensors, got '{device.type}'")
-    marched = cpu.march(volume, rays, wanted)
-    gradient = None if marched.gradient is None else torch.from_numpy(marched.gradient)
-    return torch.from_numpy(marched.density), gradient
+    return gpu.march_tensors if device.type == "cuda" else _on_cpu
+
+
+def _on_cpu(
+    volume: MarchVolume, origin: Any, matrix: Any, inverse_K: Any, rows: int, columns: int, gradient: bool
+) -> tuple[Any, Any]:
+    """As `gpu.march_tensors`, by the CPU backend."""
+    source, lines, in_camera = (tensor.detach().numpy() for tensor in (origin, matrix, inverse_K))
+    axis = np.abs((np.array(volume.shape) - 1) / 2 - source).argmax(axis=1).astype(np.int64)
+    rays = RayBundle(source, lines, in_camera, axis, rows, columns, np.ones(len(axis), dtype=np.int64))
+    marched = cpu.march(volume, rays, Wanted(masks=False, depth=False, gradient=gradient))
+    slopes = None if marched.gradient is None else torch.from_numpy(marched.gradient)
+    return torch.from_numpy(marched.density), slopes
