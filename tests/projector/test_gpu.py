@@ -11,7 +11,7 @@ from test_golden import blobs, views
 wp = pytest.importorskip("warp", reason="the GPU backend needs the extra 'gpu'")
 
 from synthray.errors import InputError  # noqa: E402
-from synthray.projector import cpu, gpu, gpu_device, prepare, project  # noqa: E402
+from synthray.projector import cpu, gpu, gpu_device, gpu_kernels, prepare, project  # noqa: E402
 from synthray.projector.rays import bundle  # noqa: E402
 from synthray.projector.result import Wanted  # noqa: E402
 
@@ -31,6 +31,15 @@ def test_results_of_many_launches_are_those_of_one(monkeypatch):
     np.testing.assert_array_equal(whole.masks.words, parts.masks.words)
     np.testing.assert_array_equal(whole.depth_mm, parts.depth_mm)
     np.testing.assert_array_equal(whole.paths_mm["s1"], parts.paths_mm["s1"])
+
+
+def test_the_cuda_build_compiles(tmp_path):
+    """It needs Warp's own compiler, neither a GPU nor a driver."""
+    archs = gpu_device.warp_module().get_cuda_supported_archs()
+    if not archs:
+        pytest.skip("this build of Warp has no CUDA compiler")
+    wp.compile_aot_module(gpu_kernels, arch=[min(archs), 90], module_dir=tmp_path, use_ptx=False)
+    assert {path.suffixes[-2] for path in tmp_path.glob("*.cubin")} == {f".sm{min(archs)}", ".sm90"}
 
 
 def test_a_volume_is_uploaded_once_and_released():

@@ -148,8 +148,7 @@ def march_tensors(
 ) -> tuple[Any, Any]:
     """Area densities of PyTorch's rays as its tensors, one ray per pixel, on the device where the rays lie.
 
-    It runs on PyTorch's current stream and in PyTorch's memory: nothing is copied to the host or waited for, but for
-    the upload of a volume that is not there yet.
+    It runs on PyTorch's current stream and in PyTorch's memory, and nothing is copied to the host.
 
     Args:
         volume: the prepared patient.
@@ -173,10 +172,9 @@ def march_tensors(
         target = usable_device(str(wp.device_from_torch(origin.device)))
         _resident(volume, target)
         with wp.ScopedStream(wp.stream_from_torch(origin.device) if target.is_cuda else None):
-            size = len(origin), rows, columns
+            size, axis = (len(origin), rows, columns), _fastest(volume, origin)
             density = torch.empty((size[0], 2, *size[1:]), device=origin.device)
             slopes = torch.empty((size[0], 12, *size[1:]), device=origin.device) if gradient else None
-            axis = _fastest(volume, origin)
             there = DeviceRays(
                 wp.from_torch(origin.detach().contiguous(), wp.vec3d),
                 wp.from_torch(matrix.detach().contiguous(), wp.mat33d),
