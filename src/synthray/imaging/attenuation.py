@@ -20,6 +20,8 @@ Array = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.int64]
 
 BASIS = ("adipose", "cortical_bone")
+# Grams of both per gram of water (`benchmarks/physics/tissues.py`).
+WATER_AS_BASIS = (0.9393, 0.0651)
 ENERGY_RANGE_KEV = (1.0, 300.0)
 _ELECTRON_REST_ENERGY_KEV = 510.998950
 _HC_KEV_ANGSTROM = 12.39841984

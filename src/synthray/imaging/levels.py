@@ -14,12 +14,11 @@ from synthray.imaging.attenuation import basis_attenuation_cm2_g
 from synthray.imaging.blur import focal_spot_sigma_mm, gaussian
 from synthray.imaging.collimator import moved, opening, with_veil
 from synthray.imaging.exposure import Dose, control_exposure, dose, open_kerma_ugy_mas
-from synthray.imaging.grid import primary_transmission
 from synthray.imaging.heel import heel_transmission
 from synthray.imaging.nodes import Nodes, nodes
 from synthray.imaging.noise import add_noise, photons_per_pixel
 from synthray.imaging.readout import read_out
-from synthray.imaging.scatter import scattered
+from synthray.imaging.scatter import scattered, signal_through_grid
 from synthray.imaging.settings import DetectorGeometry, ImagingSettings
 from synthray.imaging.signal import (
     DEFAULT_FLOOR,
@@ -174,17 +173,11 @@ def _controlled(density: Image, settings: ImagingSettings, geometry: DetectorGeo
             settings.detector,
             settings.exposure,
             geometry.source_to_detector_mm,
-            _grid_transmission(settings, beam),
+            signal_through_grid(settings.scatter, beam),
         )
         settings = replace(settings, tube=tube)
         beam = nodes(tube, settings.detector, settings.energies, settings.extra_materials)
-    return _Shot(settings, geometry, beam, mas, _grid_transmission(settings, beam), full)
-
-
-def _grid_transmission(settings: ImagingSettings, beam: Nodes) -> float:
-    """Part of the open beam's signal that passes the anti-scatter grid."""
-    grid = settings.scatter.grid
-    return 1.0 if grid is None else float(beam.weight @ primary_transmission(grid, beam.energy_kev))
+    return _Shot(settings, geometry, beam, mas, signal_through_grid(settings.scatter, beam), full)
 
 
 def _primary(density: Image, shot: _Shot) -> tuple[Image, Image, Image | None]:

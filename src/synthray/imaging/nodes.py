@@ -16,14 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from synthray.errors import InputError
-from synthray.imaging.attenuation import basis_attenuation_cm2_g
+from synthray.imaging.attenuation import WATER_AS_BASIS, basis_attenuation_cm2_g
 from synthray.imaging.detector import Detector, response
 from synthray.imaging.spectrum import Spectrum, Tube, spectrum
 
 Array = npt.NDArray[np.float64]
 
-# Water as adipose + cortical bone (`benchmarks/physics/tissues.py`), and the density of cortical bone.
-_WATER_AS_BASIS = (0.9393, 0.0651)
+# Density of cortical bone (ICRU-44).
 _BONE_G_CM3 = 1.92
 _WATER_CM = (0, 0.3, 0.7, 1.2, 2, 3.2, 5, 8, 12, 17, 23, 31, 40)
 _BONE_CM = (0, 0.5, 1.5, 3.5, 5.5, 8)
@@ -146,7 +145,7 @@ def _design(energy_kev: tuple[float, ...], extra: tuple[str, ...]) -> _Design:
 
 def _tissue(water_cm: Sequence[float], bone_cm: Sequence[float], extra: int) -> Array:
     """(T, 2 + extra) g/cm² of all pairs of water and bone, with nothing of the further materials."""
-    adipose, bone = _WATER_AS_BASIS
+    adipose, bone = WATER_AS_BASIS
     pairs = [(adipose * w, bone * w + _BONE_G_CM3 * b) for w in water_cm for b in bone_cm]
     return np.concatenate([np.array(pairs, dtype=np.float64), np.zeros((len(pairs), extra))], axis=1)
 

@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from synthray.errors import InputError
+from synthray.imaging.attenuation import WATER_AS_BASIS
 from synthray.imaging.blur import block_means, enlarge
 from synthray.imaging.checks import check_between
 from synthray.imaging.grid import Grid, grid_attenuation_mm, primary_transmission, strip_transmission
@@ -33,8 +34,6 @@ Floats = npt.NDArray[Any]
 
 # Electrons per gram, relative to water's: adipose tissue and cortical bone (ICRU-44).
 WATER_EQUIVALENT = (1.0, 0.927)
-# Grams of both per gram of water, as `benchmarks/physics/tissues.py` fits it.
-_WATER_AS_BASIS = np.array([0.9393, 0.0651])
 _REFERENCE_G_CM2 = 20.0
 # The veil is made on at most this many blocks along a side, with Gaussians from a fixed ladder of widths. Larger matrix
 # products would wake the threads of BLAS, which cost more than they save.
@@ -193,6 +192,11 @@ def scattered(
     return _superpose(strength, mean, amplitude, sigma, block * pixel_mm, block, image.shape)
 
 
+def signal_through_grid(scatter: Scatter, beam: Nodes) -> float:
+    """Part of the open beam's signal that passes the anti-scatter grid; 1 without one."""
+    return 1.0 if scatter.grid is None else float(beam.weight @ primary_transmission(scatter.grid, beam.energy_kev))
+
+
 def scatter_kernels(
     scatter: Scatter, beam: Nodes, source_to_detector_mm: float, half_field_mm: float, table: ScatterTable
 ) -> tuple[Array, Array]:
@@ -207,7 +211,7 @@ def scatter_kernels(
             f"got {scatter.air_gap_mm:g}"
         )
     # What each node adds to the primary behind each thickness of water.
-    attenuation = beam.basis_attenuation_cm2_g @ _WATER_AS_BASIS
+    attenuation = beam.basis_attenuation_cm2_g @ np.array(WATER_AS_BASIS)
     share = beam.weight[:, None] * np.exp(-attenuation[:, None] * (table.thickness_g_cm2 - table.thickness_g_cm2[0]))
     share /= share.sum(axis=0)
     low, part = _place(table.energy_kev, beam.energy_kev)

@@ -17,7 +17,6 @@ from synthray.imaging import DetectorGeometry, ImagingSettings, Nodes, Scatter, 
 from synthray.imaging.blur import focal_spot_sigma_mm, gaussian_taps
 from synthray.imaging.collimator import opening
 from synthray.imaging.exposure import control_exposure
-from synthray.imaging.grid import primary_transmission
 from synthray.imaging.scatter import (
     BLOCKS,
     WATER_EQUIVALENT,
@@ -25,6 +24,7 @@ from synthray.imaging.scatter import (
     ladder_spread,
     scatter_kernels,
     scatter_table,
+    signal_through_grid,
     source_polynomial,
 )
 from synthray.imaging.signal import DEFAULT_FLOOR
@@ -113,17 +113,13 @@ def _controlled(density: torch.Tensor, settings: ImagingSettings, distance_mm: f
     tube, count, extra = settings.tube, settings.energies, settings.extra_materials
     beam = nodes(tube, settings.detector, count, extra)
     if settings.mas is not None:
-        return beam, settings.mas, _through_grid(settings.scatter, beam)
+        return beam, settings.mas, signal_through_grid(settings.scatter, beam)
     step = max(1, min(density.shape[-2:]) // _COARSE)
     coarse = density[:2, ::step, ::step].detach().cpu().numpy()
-    passing = _through_grid(settings.scatter, beam)
+    passing = signal_through_grid(settings.scatter, beam)
     tube, mas = control_exposure(coarse, tube, settings.detector, settings.exposure, distance_mm, passing)
     beam = nodes(tube, settings.detector, count, extra)
-    return beam, mas, _through_grid(settings.scatter, beam)
-
-
-def _through_grid(scatter: Scatter, beam: Nodes) -> float:
-    return 1.0 if scatter.grid is None else float(beam.weight @ primary_transmission(scatter.grid, beam.energy_kev))
+    return beam, mas, signal_through_grid(settings.scatter, beam)
 
 
 def _transmission_and_variance(density: torch.Tensor, beam: Nodes) -> tuple[torch.Tensor, torch.Tensor]:
