@@ -80,8 +80,6 @@ def test_wrong_calls_are_refused(person, camera, tmp_path):
         sr.simulate(person, camera, realism="hyper")
     with pytest.raises(InputError, match="seeds are whole numbers"):
         sr.simulate(person, camera, seed=-1)
-    with pytest.raises(InputError, match="instruments"):
-        sr.Scene(person, tools=["screw"])
     with pytest.raises(InputError, match="saved as"):
         sr.simulate(person, camera).save(tmp_path / "shot.gif")
     with pytest.raises(InputError, match="2 views"):

@@ -4,6 +4,7 @@ from synthray.imaging.attenuation import BASIS as BASIS
 from synthray.imaging.attenuation import MATERIALS as MATERIALS
 from synthray.imaging.attenuation import Material as Material
 from synthray.imaging.attenuation import basis_attenuation_cm2_g as basis_attenuation_cm2_g
+from synthray.imaging.attenuation import composition as composition
 from synthray.imaging.attenuation import energy_absorption_cm2_g as energy_absorption_cm2_g
 from synthray.imaging.attenuation import mass_attenuation_cm2_g as mass_attenuation_cm2_g
 from synthray.imaging.blur import focal_spot_sigma_mm as focal_spot_sigma_mm

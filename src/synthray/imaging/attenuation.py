@@ -89,11 +89,32 @@ MATERIALS: Mapping[str, Material] = MappingProxyType({
 # fmt: on
 
 
+@lru_cache(maxsize=256)
+def composition(material: str) -> Material:
+    """What a name in `MATERIALS` or a chemical formula ("NiTi", "BaSO4") stands for; formulas have no density (NaN).
+
+    Raises:
+        InputError: neither a known name nor a formula.
+    """
+    import xraylib
+
+    if material in MATERIALS:
+        return MATERIALS[material]
+    try:
+        parsed = xraylib.CompoundParser(material)
+    except ValueError:
+        known = ", ".join(sorted(MATERIALS))
+        raise InputError(f"no material '{material}'; give a chemical formula or one of {known}") from None
+    elements = [xraylib.AtomicNumberToSymbol(number) for number in parsed["Elements"]]
+    fractions = dict(zip(elements, parsed["massFractions"], strict=True))
+    return Material(MappingProxyType(fractions), float("nan"))
+
+
 def mass_attenuation_cm2_g(material: str, energy_kev: npt.ArrayLike) -> Array:
     """Total mass attenuation coefficient with coherent scattering, in cm²/g.
 
     Args:
-        material: a name in `MATERIALS`.
+        material: a name in `MATERIALS` or a chemical formula.
         energy_kev: photon energies (...), within 1 to 300 keV.
 
     Returns:
@@ -115,7 +136,7 @@ def energy_absorption_cm2_g(material: str, energy_kev: npt.ArrayLike) -> Array:
     (xraylib's `CS_Energy` is another quantity: 30 % low for water at 20 keV.)
 
     Args:
-        material: a name in `MATERIALS`.
+        material: a name in `MATERIALS` or a chemical formula.
         energy_kev: photon energies (...), within 1 to 300 keV.
 
     Raises:
@@ -153,7 +174,7 @@ def _log_grid(material: str) -> tuple[Array, Array]:
     import xraylib
 
     energy = np.geomspace(*ENERGY_RANGE_KEV, 1200)
-    for element in MATERIALS[material].fractions:
+    for element in composition(material).fractions:
         number = xraylib.SymbolToAtomicNumber(element)
         for shell in (xraylib.K_SHELL, xraylib.L1_SHELL, xraylib.L2_SHELL, xraylib.L3_SHELL):
             edge = _edge_kev(number, shell)
@@ -181,14 +202,8 @@ def basis_attenuation_cm2_g(energy_kev: npt.ArrayLike, extra: tuple[str, ...] = 
         InputError: unknown material.
     """
     log_energy = np.log(energy_kev)
-    grids = [_log_grid(_known(name)) for name in (*BASIS, *extra)]
+    grids = [_log_grid(name) for name in (*BASIS, *extra)]
     return np.exp(np.stack([np.interp(log_energy, *grid) for grid in grids], axis=-1))
-
-
-def _known(material: str) -> str:
-    if material not in MATERIALS:
-        raise InputError(f"no material '{material}'; known are {', '.join(sorted(MATERIALS))}")
-    return material
 
 
 def _by_element(material: str, energy_kev: npt.ArrayLike, cross_section: Callable[[Numbers, Array], Array]) -> Array:
@@ -198,7 +213,7 @@ def _by_element(material: str, energy_kev: npt.ArrayLike, cross_section: Callabl
     low, high = ENERGY_RANGE_KEV
     if not (np.all(energy >= low) and np.all(energy <= high)):
         raise InputError(f"photon energy must lie within {low:g} to {high:g} keV")
-    fractions = MATERIALS[_known(material)].fractions
+    fractions = composition(material).fractions
     numbers = np.array([xraylib.SymbolToAtomicNumber(element) for element in fractions])
     per_element = cross_section(numbers, energy.ravel())
     return (np.array(list(fractions.values())) @ per_element).reshape(energy.shape)

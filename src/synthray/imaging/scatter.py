@@ -211,7 +211,7 @@ def scatter_kernels(
             f"got {scatter.air_gap_mm:g}"
         )
     # What each node adds to the primary behind each thickness of water.
-    attenuation = beam.basis_attenuation_cm2_g @ np.array(WATER_AS_BASIS)
+    attenuation = beam.basis_attenuation_cm2_g[:, :2] @ np.array(WATER_AS_BASIS)
     share = beam.weight[:, None] * np.exp(-attenuation[:, None] * (table.thickness_g_cm2 - table.thickness_g_cm2[0]))
     share /= share.sum(axis=0)
     low, part = _place(table.energy_kev, beam.energy_kev)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from synthray.errors import InputError
-from synthray.imaging.attenuation import MATERIALS
+from synthray.imaging.attenuation import composition
 from synthray.imaging.checks import check_between
 from synthray.imaging.collimator import Collimator
 from synthray.imaging.detector import Detector
@@ -34,7 +34,8 @@ class ImagingSettings:
         focal_spot_mm: width of the focal spot.
         collimator: blades that limit the beam, or None for a beam that fills the detector.
         table_g_cm2: area density of table and cushion in the beam, taken as soft tissue.
-        extra_materials: materials of the channels after adipose and cortical bone, names in `MATERIALS`.
+        extra_materials: materials of the channels after adipose and cortical bone: names in `MATERIALS` or
+            chemical formulas.
         node_count: energies that stand for the spectrum; None takes 5 for tissue, 7 with metal or iodine.
         single_energy_kev: photon energy of the levels without a spectrum.
         anode_side: side of the image towards which the anode lies. This and what follows acts at the level "full".
@@ -74,8 +75,7 @@ class ImagingSettings:
         if self.anode_side not in ("top", "bottom", "left", "right"):
             raise InputError(f"anode_side must be top, bottom, left or right, got '{self.anode_side}'")
         for material in self.extra_materials:
-            if material not in MATERIALS:
-                raise InputError(f"extra_materials: no '{material}'; known are {', '.join(sorted(MATERIALS))}")
+            composition(material)
 
     @property
     def energies(self) -> int:

@@ -18,13 +18,14 @@ from synthray.projector.pose import pose_jacobian
 from synthray.projector.rays import RayBundle, bundle
 from synthray.projector.result import Image, Marched, MaskStack, Projection, Wanted
 from synthray.projector.volume import MarchVolume, part
+from synthray.tools import Tool
 
 BACKENDS = ("auto", "reference", "cpu", "gpu")
 March = Callable[..., Marched]
 
 
 class SceneLike(Protocol):
-    """Anything that holds a patient and further volumes; `simulate.Scene` does."""
+    """Anything that holds a patient, further volumes and tools; `simulate.Scene` does."""
 
     @property
     def patient(self) -> Patient:
@@ -33,6 +34,10 @@ class SceneLike(Protocol):
     @property
     def volumes(self) -> Sequence[Patient]:
         """Volumes that replace what lies under them, later ones over earlier ones."""
+
+    @property
+    def tools(self) -> Sequence[Tool]:
+        """Posed meshes that replace what lies under them, later ones over earlier ones."""
 
 
 def project(
@@ -76,23 +81,75 @@ def project(
     """
     views = (cameras,) if isinstance(cameras, Camera) else tuple(cameras)
     _check_views(views)
-    march = _backend(backend)
-    volumes = layers(scene if isinstance(scene, Patient) else scene.patient, getattr(scene, "volumes", ()))
-    _check_names([*paths, *densities], volumes)
-    wanted = Wanted(masks=masks, depth=depth, paths=tuple(paths), gradient=jacobian)
+    tools = () if isinstance(scene, Patient) else tuple(scene.tools)
+    if tools and jacobian:
+        raise InputError("the pose Jacobian of a scene with tools is not available; project the scene without them")
+    volumes = _volumes(scene)
+    _check_names([*paths, *densities], volumes, [tool.name for tool in tools])
+    wanted = Wanted(masks, depth, tuple(p for p in paths if p not in {t.name for t in tools}), jacobian)
+    plain = _marched(_backend(backend), volumes, views, wanted, tuple(densities), out, threads, supersample)
+    whole = with_tools(plain, scene, threads=threads) if tools else plain
+    _warn_of_misses(whole.area_density, volumes[0].name)
+    return whole
+
+
+def with_tools(plain: Projection, scene: SceneLike | Patient, *, threads: int | None = None) -> Projection:
+    """Put a scene's tools into a projection of the scene without them.
+
+    Only the pixels under the tools are worked on: many poses of a tool in one patient cost one march. What doesn't lie
+    under a silhouette stays the same to the bit.
+
+    - `area_density`: the tissue in the tools is taken out, and each material of a tool adds a channel, named in
+      `materials`. A pixel is the mean of 16 rays, each with its exact lengths in the meshes.
+    - `masks[tool.name]`: the whole silhouette (amodal), also where another tool replaces this one.
+    - `paths_mm[tool.name]`: length of ray in what is left of it; zero where it is wholly replaced.
+    - `masks` of anatomy stay those of the person without tools; its `paths_mm` and `structure_density` lose what the
+      tools replace.
+    - `depth_mm`: the nearest surface, of the body or of a tool.
+
+    Args:
+        plain: from `project`, of the same patient and volumes without tools.
+        scene: with the tools.
+        threads: CPU threads; all cores by default.
+
+    Raises:
+        InputError: `plain` holds tools already, or a tool reaches behind the X-ray source.
+    """
+    from synthray.projector.mesh import add_tools
+
+    if plain.materials:
+        raise InputError("with_tools: this projection holds tools already; start from one without them")
+    tools = () if isinstance(scene, Patient) else tuple(scene.tools)
+    return add_tools(plain, tools, _volumes(scene), threads) if tools else plain
+
+
+def _volumes(scene: SceneLike | Patient) -> list[MarchVolume]:
+    return layers(scene, ()) if isinstance(scene, Patient) else layers(scene.patient, scene.volumes)
+
+
+def _marched(
+    march: March,
+    volumes: list[MarchVolume],
+    views: tuple[Camera, ...],
+    wanted: Wanted,
+    densities: tuple[str, ...],
+    out: Projection | None,
+    threads: int | None,
+    supersample: int | None,
+) -> Projection:
+    """The projection of some volumes, without tools."""
     rays = [bundle(views, volume, supersample) for volume in volumes]
     buffers = None if out is None or len(volumes) > 1 else _fitting(out, views, wanted, volumes[0])
-    how = march if not jacobian else partial(_with_jacobian, march, views)
+    how = march if not wanted.gradient else partial(_with_jacobian, march, views)
     marched, names = merged(
         [how(volume, ray, wanted, threads, buffers) for volume, ray in zip(volumes, rays, strict=True)], volumes
     )
-    _warn_of_misses(marched.density, volumes[0].name)
     return Projection(
         cameras=views,
         area_density=marched.density,
-        masks=MaskStack(marched.words, names) if masks else {},
+        masks=MaskStack(marched.words, names) if wanted.masks else {},
         depth_mm=marched.depth,
-        paths_mm={name: marched.paths[:, index] for index, name in enumerate(paths)},
+        paths_mm={name: marched.paths[:, index] for index, name in enumerate(wanted.paths)},
         structure_density={name: _share(march, name, views, volumes, rays, threads) for name in densities},
         jacobian=marched.gradient,
         buffers=marched,
@@ -155,8 +212,8 @@ def _fitting(out: Projection, views: tuple[Camera, ...], wanted: Wanted, volume:
     return held
 
 
-def _check_names(names: Sequence[str], volumes: Sequence[MarchVolume]) -> None:
-    known = {name for volume in volumes for name in volume.structures}
+def _check_names(names: Sequence[str], volumes: Sequence[MarchVolume], tools: Sequence[str]) -> None:
+    known = {name for volume in volumes for name in volume.structures} | set(tools)
     for name in names:
         if name not in known:
             raise InputError(

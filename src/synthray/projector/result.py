@@ -82,7 +82,8 @@ class Projection:
 
     Attributes:
         cameras: the views, in order.
-        area_density: float32 (view, basis, row, column) g/cm²; basis 0 adipose, 1 cortical bone.
+        area_density: float32 (view, basis, row, column) g/cm²; basis 0 adipose, 1 cortical bone, then one for each of
+            `materials`.
         masks: structure name -> bool (view, row, column); empty when not asked for.
         depth_mm: float32 (view, row, column), depth of the body's surface along the camera's z axis, NaN where the
             ray meets no body; None when not asked for.
@@ -91,6 +92,7 @@ class Projection:
             `area_density`, for those asked for.
         jacobian: float32 (view, basis, 6, row, column), see `project`; None when not asked for.
         buffers: the backend's arrays, for `project(out=…)`.
+        materials: what the channels after the two bases are of: names in `imaging.MATERIALS` or chemical formulas.
     """
 
     cameras: tuple[Camera, ...]
@@ -101,3 +103,4 @@ class Projection:
     structure_density: Mapping[str, Image] = field(default_factory=dict)
     jacobian: Image | None = None
     buffers: Marched | None = field(default=None, repr=False)
+    materials: tuple[str, ...] = ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -50,12 +51,12 @@ def simulate(
     if seed < 0:
         raise InputError(f"seed={seed}: seeds are whole numbers from 0")
     projection = project(whole, cameras, paths=paths, backend=backend, threads=threads)
-    return expose(projection, whole.patient, realism, seed, settings=settings)
+    return expose(projection, whole, realism, seed, settings=settings)
 
 
 def expose(
     projection: Projection,
-    patient: Patient,
+    scene: Scene | Patient,
     realism: Level = "realistic",
     seed: int = 0,
     *,
@@ -64,12 +65,14 @@ def expose(
     """The images of a march that is already there: other tube, dose or noise without marching again.
 
     Args:
-        projection: from `project`.
-        patient: whose landmarks go into the sample.
+        projection: from `project`. Channels after its own materials are those of the settings' `extra_materials`.
+        scene: whose landmarks go into the sample.
         realism: see `simulate`.
         seed: see `simulate`.
         settings: see `simulate`.
     """
+    whole = Scene(scene) if isinstance(scene, Patient) else scene
+    patient = whole.patient
     chosen = settings or ImagingSettings()
     target = patient.center_mm
     geometry = [
@@ -77,10 +80,10 @@ def expose(
         for camera, surface in zip(projection.cameras, _surfaces_mm(projection), strict=True)
     ]
     rngs = [np.random.Generator(np.random.Philox(key=[seed, view])) for view in range(len(geometry))]
-    result = make_image(projection.area_density, chosen, realism, rngs, geometry)
+    result = make_image(projection.area_density, _with_materials(chosen, projection), realism, rngs, geometry)
     pixels = {
         name: np.stack([camera.project(point) for camera in projection.cameras])
-        for name, point in patient.landmarks.items()
+        for name, point in whole.landmarks_mm.items()
     }
     return Sample(
         image=result.log_image,
@@ -97,6 +100,17 @@ def expose(
         doses=result.doses,
         settings=(chosen,) * len(geometry) if isinstance(chosen, ImagingSettings) else tuple(chosen),
     )
+
+
+def _with_materials(
+    settings: ImagingSettings | Sequence[ImagingSettings], projection: Projection
+) -> ImagingSettings | Sequence[ImagingSettings]:
+    """The settings with the materials of the projection's tools before their own."""
+    if not projection.materials:
+        return settings
+    if not isinstance(settings, ImagingSettings):
+        return [replace(one, extra_materials=(*projection.materials, *one.extra_materials)) for one in settings]
+    return replace(settings, extra_materials=(*projection.materials, *settings.extra_materials))
 
 
 def _surfaces_mm(projection: Projection) -> list[float | None]:

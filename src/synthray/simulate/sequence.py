@@ -119,11 +119,11 @@ def fluoroscopy(
         density = np.concatenate([density, iodine[:, None]], axis=1)
         chosen = replace(chosen, extra_materials=(*chosen.extra_materials, _IODINE))
     chosen = chosen if chosen.mas is not None else replace(chosen, exposure=mode.exposure)
-    first = expose(_part(projection, density, slice(0, 1)), whole.patient, realism, seed, settings=chosen)
+    first = expose(_part(projection, density, slice(0, 1)), whole, realism, seed, settings=chosen)
     if first.doses:
         tube = replace(chosen.tube, tube_kvp=first.doses[0].tube_kvp)
         chosen = replace(chosen, tube=tube, mas=first.doses[0].mas)
-    sample = expose(_part(projection, density, slice(None)), whole.patient, realism, seed, settings=chosen)
+    sample = expose(_part(projection, density, slice(None)), whole, realism, seed, settings=chosen)
     shown = carried_over(carried_over(sample.transmission, chosen.detector.lag), mode.averaging)
     return replace(sample, transmission=shown, image=log_signal(shown))
 
