@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from synthray import tools
     from synthray.anatomy import LabelMap, Patient, Volume, body, load_patient
     from synthray.dataset import Dataset, Recipe, generate, load_recipe, verify
     from synthray.demo import run_demo
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from synthray.geometry import Camera, CArm, ViewSampler
     from synthray.imaging import ImagingSettings
     from synthray.models import load_model, predict_files
-    from synthray.projector import Projection, project
+    from synthray.projector import Projection, project, with_tools
     from synthray.simulate import Sample, Scene, simulate
     from synthray.train import train
 
@@ -33,7 +34,7 @@ _HOMES = {
     "errors": ("InputError", "SynthrayError", "SynthrayWarning"),
     "geometry": ("CArm", "Camera", "ViewSampler"),
     "imaging": ("ImagingSettings",),
-    "projector": ("Projection", "project"),
+    "projector": ("Projection", "project", "with_tools"),
     "simulate": ("Sample", "Scene", "simulate"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -44,17 +45,20 @@ __all__ = [  # noqa: RUF022  # grouped by room
     "InputError", "SynthrayError", "SynthrayWarning",
     "CArm", "Camera", "ViewSampler",
     "ImagingSettings",
-    "Projection", "project",
+    "Projection", "project", "with_tools",
+    "tools",
     "Sample", "Scene", "simulate",
     "train", "load_model", "predict_files", "evaluate", "run_demo",
 ]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
+    if name == "tools":
+        return import_module("synthray.tools")
     if name not in _HOME_OF:
         raise AttributeError(f"module 'synthray' has no attribute '{name}'")
     return getattr(import_module(f"synthray.{_HOME_OF[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOME_OF])
+    return sorted([*globals(), *_HOME_OF, "tools"])

@@ -68,7 +68,8 @@ def test_landmarks_masks_and_depth_of_a_tool_are_in_the_sample():
 def test_a_tool_changes_no_pixel_beyond_its_silhouette():
     plain, there = (sr.simulate(s, camera(), realism="heuristic") for s in (water(), Scene(water(), [plate()])))
     outside = there.paths_mm["plate"][0] == 0
-    assert outside.any() and (plain.image[0][outside] == there.image[0][outside]).all()
+    assert outside.any()
+    assert (plain.image[0][outside] == there.image[0][outside]).all()
 
 
 def test_two_materials_and_contrast_agent_keep_their_channels():
