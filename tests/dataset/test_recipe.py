@@ -4,9 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from synthray.anatomy.morph import mirrored, swap_sides
 from synthray.dataset import load_recipe, plan, rle
 from synthray.dataset.imaging_recipe import Imaging
-from synthray.dataset.people import mirrored, swap_sides
 from synthray.dataset.recipe import Structure2D
 from synthray.dataset.structures import flat_mask, needed_paths
 from synthray.errors import InputError

@@ -11,6 +11,11 @@ from synthray.anatomy.label_files import find_label_names as find_label_names
 from synthray.anatomy.label_files import read_labels as read_labels
 from synthray.anatomy.label_files import totalsegmentator_names as totalsegmentator_names
 from synthray.anatomy.landmark_files import read_landmarks as read_landmarks
+from synthray.anatomy.morph import Deformation as Deformation
+from synthray.anatomy.morph import jittered as jittered
+from synthray.anatomy.morph import mirrored as mirrored
+from synthray.anatomy.morph import random_deformation as random_deformation
+from synthray.anatomy.morph import turned_legs as turned_legs
 from synthray.anatomy.patient import LabelMap as LabelMap
 from synthray.anatomy.patient import Patient as Patient
 from synthray.anatomy.patient import Volume as Volume

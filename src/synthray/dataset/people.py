@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from synthray.anatomy import LabelMap, Patient, Volume, below_diaphragm, load_patient, resample_patient, with_lungs
+from synthray.anatomy import Patient, below_diaphragm, load_patient, resample_patient, with_lungs
 from synthray.anatomy.body import body
-from synthray.dataset.recipe import Person, Recipe
+from synthray.anatomy.morph import jittered, mirrored, random_deformation, turned_legs
+from synthray.dataset.recipe import Morph, Person, Recipe
 from synthray.dataset.shards import checksum
 from synthray.errors import InputError
-from synthray.geometry import apply
 
 BODY_VOXEL_MM = 2.0
 
@@ -40,33 +40,32 @@ def load_person(person: Person) -> Patient:
             patient = patient.with_structure("below_diaphragm", below_diaphragm(patient))
         if person.voxel_mm is not None:
             patient = resample_patient(patient, person.voxel_mm)
+    if person.morph is not None:
+        patient = _morphed(patient, person.morph)
     return mirrored(patient) if person.mirror else patient
 
 
-def mirrored(patient: Patient) -> Patient:
-    """The mirror image of a person in the plane x = centre; left and right swap their names."""
-    flip = np.eye(4)
-    flip[0, 0], flip[0, 3] = -1, 2 * patient.center_mm[0]
-    labels = patient.labels
-    if labels is not None:
-        labels = LabelMap(labels.codes, {swap_sides(name): codes for name, codes in labels.structures.items()})
-    return replace(
-        patient,
-        ct=Volume(patient.ct.values, flip @ patient.ct.patient_from_voxel),
-        labels=labels,
-        landmarks={swap_sides(name): apply(flip, at) for name, at in patient.landmarks.items()},
-        name=f"{patient.name}-mirrored",
-    )
-
-
-def swap_sides(name: str) -> str:
-    """`hip_left` -> `hip_right`, `left_lung` -> `right_lung`, `FH-l` -> `FH-r`; other names stay."""
-    parts = {"left": "right", "right": "left"}
-    words = [parts.get(word, word) for word in name.split("_")]
-    swapped = "_".join(words)
-    if swapped.endswith("-l"):
-        return swapped[:-2] + "-r"
-    return swapped[:-2] + "-l" if swapped.endswith("-r") else swapped
+def _morphed(patient: Patient, morph: Morph) -> Patient:
+    """The person as the recipe's morph changes them; each step has random numbers of its own."""
+    rng = np.random.Generator(np.random.Philox(key=[morph.seed, 0x304F]))
+    if morph.legs_deg:
+        angles = np.clip(rng.normal(0, morph.legs_deg, (3, 2)), -2.5 * morph.legs_deg, 2.5 * morph.legs_deg)
+        flexion, abduction, rotation = ({"left": float(a), "right": float(b)} for a, b in angles)
+        turn = turned_legs(patient, flexion_deg=flexion, abduction_deg=abduction, rotation_deg=rotation)
+        patient = turn.apply(patient)
+    if morph.amplitude_mm:
+        bend = random_deformation(
+            patient,
+            morph.seed,
+            amplitude_mm=morph.amplitude_mm,
+            smoothness_mm=morph.smoothness_mm,
+            rigid_bones=morph.rigid_bones,
+        )
+        patient = bend.apply(patient)
+    if morph.tissue:
+        usual = {"bone": 0.12, "soft_hu": 12.0, "lung_hu": 35.0, "texture_hu": 10.0}
+        patient = jittered(patient, morph.seed, **{name: value * morph.tissue for name, value in usual.items()})
+    return replace(patient, name=f"{patient.name}-{morph.seed}")
 
 
 def fingerprint(recipe: Recipe) -> dict[str, str]:

@@ -20,8 +20,19 @@ from synthray.geometry import CArm as Device
 Model = TypeVar("Model", bound=BaseModel)
 
 
+class Morph(Strict):
+    """Another person made from one: see `anatomy.morph`. What is zero is off."""
+
+    seed: int = Field(0, ge=0, lt=2**62)
+    amplitude_mm: float = Field(0.0, ge=0, le=60, description="standard deviation of a smooth deformation")
+    smoothness_mm: float = Field(80.0, ge=10, le=300)
+    rigid_bones: bool = True
+    legs_deg: float = Field(0.0, ge=0, le=12, description="standard deviation of flexion, abduction and rotation")
+    tissue: float = Field(0.0, ge=0, le=3, description="strength of other Hounsfield units and texture; 1 is usual")
+
+
 class Person(Strict):
-    """One person, or with `count` several built-in bodies of neighbouring seeds: either `ct` or `body`."""
+    """One person: either `ct` or `body`. With `count` several: bodies, or morphs of one CT, of neighbouring seeds."""
 
     ct: str | None = None
     labels: str | None = None
@@ -33,6 +44,7 @@ class Person(Strict):
     voxel_mm: float | None = Field(None, gt=0, le=10, description="resample the CT, or size of a body's voxels")
     find_lungs: bool = Field(False, description="add lung_left, lung_right and below_diaphragm when not labelled")
     remove_table: bool = True
+    morph: Morph | None = None
     mirror: bool = Field(False, description="a mirror image of the person: left and right names are swapped")
     split: Literal["train", "val"] = "train"
     name: str | None = None
@@ -41,8 +53,8 @@ class Person(Strict):
     def _one_source(self) -> Self:
         if (self.ct is None) == (self.body is None):
             raise ValueError("give either 'ct' (a file or DICOM folder) or 'body' (a seed)")
-        if self.ct is not None and self.count != 1:
-            raise ValueError("'count' goes with 'body'")
+        if self.ct is not None and self.morph is None and self.count != 1:
+            raise ValueError("'count' goes with 'body' or 'morph'")
         return self
 
 
@@ -134,15 +146,17 @@ class Recipe(Strict):
         return self
 
     def everyone(self) -> list[Person]:
-        """All people, bodies counted out, in order."""
-        found = []
-        for person in self.people:
-            for number in range(person.count):
-                if person.body is None:
-                    found.append(person)
-                else:
-                    found.append(person.model_copy(update={"body": person.body + number, "count": 1}))
-        return found
+        """All people, bodies and morphs counted out, in order."""
+        return [_numbered(person, number) for person in self.people for number in range(person.count)]
+
+
+def _numbered(person: Person, number: int) -> Person:
+    updates: dict[str, Any] = {"count": 1}
+    if person.body is not None:
+        updates["body"] = person.body + number
+    if person.morph is not None:
+        updates["morph"] = person.morph.model_copy(update={"seed": person.morph.seed + number})
+    return person.model_copy(update=updates)
 
 
 def load_recipe(source: str | Path | Mapping[str, Any] | Recipe) -> Recipe:
