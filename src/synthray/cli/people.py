@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from synthray.anatomy import Patient
     from synthray.anatomy.inspection import CtReport
+    from synthray.tools import Tool
 
 CtArgument = Annotated[
     str, typer.Argument(help="CT: DICOM folder, .nii(.gz), .nrrd, .mha, or body:SEED.", metavar="CT")
@@ -31,20 +32,34 @@ KeepTable = Annotated[bool, typer.Option("--keep-table", help="Keep the table an
 def body(
     out: Annotated[Path, typer.Argument(help="Folder to write to.")],
     seed: Annotated[int, typer.Option(help="Which person.")] = 0,
-    region: Annotated[str, typer.Option(help="trunk, chest or pelvis.")] = "trunk",
-    voxel_mm: Annotated[float, typer.Option(help="Edge of a voxel in mm.")] = 2.0,
+    region: Annotated[str, typer.Option(help="trunk, chest, abdomen, pelvis or head.")] = "trunk",
+    voxel_mm: Annotated[float, typer.Option(help="Edge of a voxel in mm.")] = 1.5,
+    sex: Annotated[str | None, typer.Option(help="female or male; drawn without it, as the measures below.")] = None,
+    age: Annotated[float | None, typer.Option(help="18 to 100 years.")] = None,
+    height_cm: Annotated[float | None, typer.Option(help="120 to 220.")] = None,
+    weight_kg: Annotated[float | None, typer.Option(help="30 to 250.")] = None,
+    arms: Annotated[str, typer.Option(help="down, up or absent.")] = "down",
     as_json: JsonFlag = False,
 ) -> None:
     """Write a built-in body as CT, labels and landmarks.
 
-    Example: synthray body --seed 3 body-3/
+    Example: synthray body --seed 3 --sex female --arms up body-3/
     """
     import synthray as sr
     from synthray.anatomy import save_patient
 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out}: not an empty folder; choose another")
-    person = sr.body(seed, region=region, voxel_mm=voxel_mm)
+    person = sr.body(
+        seed,
+        sex=sex,
+        age=age,
+        height_cm=height_cm,
+        weight_kg=weight_kg,
+        region=region,
+        voxel_mm=voxel_mm,
+        arms=arms,  # type: ignore[arg-type]
+    )
     save_patient(person, out)
     facts = {"folder": str(out), "shape": list(person.ct.shape), "structures": len(person.structure_names)}
     emit(facts, f"wrote {out}: {' x '.join(map(str, person.ct.shape))} voxels, "
@@ -124,6 +139,10 @@ def simulate(
     display: Annotated[
         str | None, typer.Option(help="Display preset (chest-pa, bone, c-arm, linear, …); the system's without it.")
     ] = None,
+    tool: Annotated[
+        list[str] | None,
+        typer.Option(help="KIND at the target, or KIND:FROM:TO along two landmarks; several times for several tools."),
+    ] = None,
     lungs: Annotated[bool, typer.Option("--lungs", help="Find the lungs when they are not labelled.")] = False,
     seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 0,
     keep_table: KeepTable = False,
@@ -131,7 +150,8 @@ def simulate(
 ) -> None:
     """Simulate one X-ray with its masks, landmarks and camera.
 
-    Example: synthray simulate ct.nii.gz --labels labels.nii.gz --view ap --out shot.png
+    Examples: synthray simulate ct.nii.gz --labels labels.nii.gz --view ap --out shot.png
+              synthray simulate body:3 --view ap --target FH-l --tool screw --tool k_wire:ASIS-l:GSN-l
     """
     import synthray as sr
     from synthray.anatomy import with_lungs
@@ -148,7 +168,8 @@ def simulate(
     if kvp is not None:
         control = replace(settings.exposure, kvp_range=None)
         settings = replace(settings, tube=replace(settings.tube, tube_kvp=kvp), exposure=control)
-    sample = sr.simulate(patient, camera, realism, seed, settings=settings)  # type: ignore[arg-type]
+    scene = sr.Scene(patient, [_tool(text, patient, target_mm(patient, target)) for text in tool or ()])
+    sample = sr.simulate(scene, camera, realism, seed, settings=settings)  # type: ignore[arg-type]
     written = sample.save(out, preset=display or room.display)
     facts = {"files": [str(path) for path in written], **sample.describe()}
     structures = len(facts["structures"])
@@ -158,6 +179,20 @@ def simulate(
         f"wrote {out} and {len(written) - 1} files beside it: {structures} masks, {seen} landmarks in view",
         as_json,
     )
+
+
+def _tool(text: str, patient: Patient, target_mm: npt.NDArray[np.float64]) -> Tool:
+    """The tool that `--tool` describes: its middle at the target, or its tip at a landmark."""
+    import synthray as sr
+
+    kind, *ends = text.split(":")
+    if kind not in sr.tools.TOOLS or len(ends) not in (0, 2):
+        known = ", ".join(sr.tools.TOOLS)
+        raise InputError(f"--tool {text}: give KIND or KIND:FROM:TO with two landmarks; kinds are {known}")
+    tool = sr.tools.TOOLS[kind]()
+    if ends:
+        return sr.tools.along(tool, ends[0], ends[1], patient=patient)
+    return tool.moved(target_mm - tool.bounds_mm.mean(axis=0))
 
 
 def _load(ct: str, labels: Path | None, names: Path | None, landmarks: Path | None, keep_table: bool) -> Patient:

@@ -15,7 +15,7 @@ def positive(tool: str, **sizes_mm: float) -> None:
         InputError: names the size.
     """
     for name, value in sizes_mm.items():
-        if not (np.isfinite(value) and value > 0):
+        if not (isinstance(value, (int, float, np.number)) and np.isfinite(value) and value > 0):
             raise InputError(f"{tool}: {name} must be a positive number, got {value}")
 
 

@@ -147,6 +147,8 @@ def _close(mesh: Any, repair: bool, source: str) -> None:
         warnings.warn(
             f"{source}: repaired: {before} open edges closed, faces turned alike", SynthrayWarning, stacklevel=4
         )
+    if abs(mesh.volume) < 1e-6 * float(np.prod(mesh.extents)):
+        raise InputError(f"{source}: the surface encloses no volume: its shells are flat or turned against each other")
     if mesh.volume < 0:
         mesh.invert()
         warnings.warn(f"{source}: the surface was inside out; its faces were turned", SynthrayWarning, stacklevel=4)

@@ -18,7 +18,7 @@ _WIRE = ((0, 0, 4), (30, 15, 3), (80, 10, 4), (140, 40, 5))
 def needle(
     *, length_mm: float = 120.0, diameter_mm: float = 1.27, wall_mm: float = 0.2, material: str = "steel_316l"
 ) -> Tool:
-    """A hollow needle with a plastic hub; the default outer diameter is 18 gauge (ISO 9626: 1.27 mm nominal).
+    """A hollow needle with a plastic hub; the default outer diameter is that of 18 gauge, 1.27 mm.
 
     Raises:
         InputError: a size is not positive or the wall is thicker than the radius.
@@ -58,7 +58,8 @@ def catheter(
     start, end = _unit(curve[0] - curve[1]), _unit(curve[-1] - curve[-2])
     through = np.concatenate([[curve[0] + start], curve, [curve[-1] + end]])
     parts = [part([sweep(curve, diameter_mm / 2, 64)], material, [sweep(through, lumen_mm / 2, 64)])]
-    if wire_mm > 0:
+    if wire_mm:
+        checks.positive("catheter", wire_mm=wire_mm, wire_beyond_mm=wire_beyond_mm)
         beyond = curve[-1] + end * np.linspace(0, wire_beyond_mm, 6)[1:, None]
         parts.append(part([sweep(np.concatenate([curve, beyond]), wire_mm / 2, 64)], wire_material))
     return tool("catheter", parts, 0.0, {"base": curve[0], "tip": curve[-1]})

@@ -45,7 +45,7 @@ def plate(
     # A prism about z with its length along x, turned so that the length lies along z and the thickness along x.
     body = _across(prism(outline, -thickness_mm / 2, thickness_mm / 2), length / 2, (0.0, 1.0, 0.0))
     heights = (np.arange(holes) + 0.5) * hole_spacing_mm
-    bore = cylinder(hole_diameter_mm / 2, -thickness_mm, thickness_mm)
+    bore = cylinder(hole_diameter_mm / 2, -0.5 * thickness_mm - 0.01, 0.5 * thickness_mm + 0.01)
     bores = [_across(bore, z, (0.0, 1.0, 0.0)) for z in heights]
     marks = {f"hole_{k + 1}": (0, 0, z) for k, z in enumerate(heights)}
     return tool("plate", [part([body], material, bores)], length, marks)
@@ -68,7 +68,8 @@ def nail(
 
     Sizes as in the Gamma3 long nail: proximal 15.5 mm, lag screw 10.5 mm at 120, 125 or 130 degrees, locking
     screws 5 mm.
-    +z is the distal shaft's axis reversed bend included: base is the proximal end, tip the distal one.
+    +z is the proximal part's axis; the shaft leans from it towards +x, the side of the femoral head, to which the lag
+    screw rises. Landmarks: base (proximal end), tip (distal), lag, lock_1 and lock_2 (on the axis).
 
     Raises:
         InputError: a bad size, or parts that don't fit into each other.
@@ -79,7 +80,9 @@ def nail(
     checks.smaller("nail", "locking_mm", locking_mm, "diameter_mm", diameter_mm)
     checks.smaller("nail", "lag_diameter_mm", lag_diameter_mm, "proximal_diameter_mm", proximal_diameter_mm)
     checks.smaller("nail", "proximal_length_mm + 80", proximal_length_mm + 80, "length_mm", length_mm)
-    run = np.concatenate([np.linspace(0, proximal_length_mm - 15, 4), np.linspace(proximal_length_mm - 14, 120, 24)])
+    run = np.concatenate(
+        [np.linspace(0, proximal_length_mm - 15, 4), np.linspace(proximal_length_mm - 14, proximal_length_mm + 40, 24)]
+    )
     run = np.concatenate([run[run < length_mm - 41], [length_mm - 40, length_mm]])
     bend = np.radians(bend_deg) * np.clip((run - proximal_length_mm + 20) / 40, 0, 1)
     steps = np.diff(run)[:, None] * np.stack([np.sin(bend[1:]), 0 * bend[1:], np.cos(bend[1:])], axis=-1)
@@ -88,7 +91,7 @@ def nail(
     radius = proximal_diameter_mm / 2 + ease * (diameter_mm - proximal_diameter_mm) / 2
     far = axis[-1] - axis[-2]
     far /= np.linalg.norm(far)
-    lag_turn = rotation_about((0, 1, 0), np.radians(180 - lag_angle_deg))
+    lag_turn = rotation_about((0, 1, 0), np.radians(lag_angle_deg))
     lag = placed(
         cylinder(lag_diameter_mm / 2, -2 * proximal_diameter_mm, 2 * proximal_diameter_mm),
         compose(lag_turn, [0, 0, 0.6 * proximal_length_mm]),
@@ -98,8 +101,7 @@ def nail(
         placed(cylinder(locking_mm / 2, -diameter_mm, diameter_mm), compose(cross, axis[-1] - back * far))
         for back in (15.0, 32.0)
     ]
-    # Each hole is cut from the full nail and the bore added again where they cross, so that nothing counts twice.
-    lumen = sweep(np.concatenate([[-far * 0 - [0, 0, 1]], axis, [axis[-1] + far]]), bore_mm / 2, 64)
+    lumen = sweep(np.concatenate([[[0.0, 0.0, -1.0]], axis, [axis[-1] + far]]), bore_mm / 2, 64)
     marks = {"tip": axis[-1], "lag": (0, 0, 0.6 * proximal_length_mm), "lock_1": axis[-1] - 15 * far}
     marks["lock_2"] = axis[-1] - 32 * far
     return tool("nail", [part([sweep(axis, radius)], material, [lumen, lag, *locks])], length_mm, marks)
@@ -182,8 +184,8 @@ def cup(
     outer, head = outer_diameter_mm / 2, head_diameter_mm / 2
     inner = outer - shell_mm
     checks.smaller("cup", "head_diameter_mm / 2 + 2", head + 2, "the shell's inner radius", inner)
-    shell = part([_hemisphere(outer, 0)], material, [_hemisphere(inner, -1)])
-    insert = part([_hemisphere(inner - 0.05, 0)], liner, [_hemisphere(head, -1)])
+    shell = part([_hemisphere(outer, 0)], material, [_hemisphere(inner, -0.01)])
+    insert = part([_hemisphere(inner - 0.05, 0)], liner, [_hemisphere(head, -0.01)])
     return tool("cup", [shell, insert], outer, {"center": (0, 0, 0)})
 
 

@@ -51,6 +51,8 @@ def continuum_manipulator(
     """
     checks.positive("continuum manipulator", length_mm=length_mm, diameter_mm=diameter_mm, lumen_mm=lumen_mm)
     checks.positive("continuum manipulator", joints=joints, notch_share=notch_share, limit_deg=limit_deg)
+    if joints != int(joints):
+        raise InputError(f"continuum manipulator: joints must be a whole number, got {joints}")
     checks.positive("continuum manipulator", shaft_length_mm=shaft_length_mm)
     checks.smaller("continuum manipulator", "lumen_mm", lumen_mm, "diameter_mm", diameter_mm)
     checks.smaller("continuum manipulator", "notch_share", notch_share, "0.8", 0.8)

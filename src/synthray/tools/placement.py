@@ -114,7 +114,7 @@ def on_skin(
         patch_mm: radius of the skin whose mean slope counts.
 
     Raises:
-        InputError: there is no body in the CT, or no skin within 300 mm.
+        InputError: there is no body in the CT, or no skin.
     """
     skin, normal = _skin(patient, _point(near_mm, None), patch_mm)
     turn = turned_to(normal, rng.uniform(0, 360))

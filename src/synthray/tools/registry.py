@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from synthray.errors import InputError
 from synthray.tools.flexible import catheter, ecg_electrode, endoscope_tip, needle, pacemaker
 from synthray.tools.implants import cup, hip_replacement, hip_stem, nail, plate
 from synthray.tools.kinematics import random_bend
@@ -31,6 +32,9 @@ def random_tool(rng: np.random.Generator, kinds: tuple[str, ...] = ()) -> Tool:
         kinds: names in `TOOLS` to choose from; all by default.
     """
     names = kinds or tuple(TOOLS)
+    unknown = [name for name in names if name not in TOOLS]
+    if unknown:
+        raise InputError(f"random_tool: no tool '{unknown[0]}'; there are {', '.join(TOOLS)}")
     kind = names[int(rng.integers(len(names)))]
     if kind == "continuum_manipulator":
         return continuum_manipulator(control_deg=random_bend(rng))

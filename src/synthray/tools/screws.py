@@ -71,6 +71,8 @@ def screw(
     checks.positive("screw", core_diameter_mm=core_diameter_mm, head_diameter_mm=head_diameter_mm)
     checks.smaller("screw", "core_diameter_mm", core_diameter_mm, "thread_diameter_mm", thread_diameter_mm)
     checks.smaller("screw", "core_diameter_mm", core_diameter_mm, "head_diameter_mm", head_diameter_mm)
+    if cannulation_mm:
+        checks.positive("screw", cannulation_mm=cannulation_mm)
     checks.smaller("screw", "cannulation_mm", cannulation_mm, "0.9 x core_diameter_mm", 0.9 * core_diameter_mm)
     head, core = head_diameter_mm / 2, core_diameter_mm / 2
     taper = thread_diameter_mm / 2

@@ -85,9 +85,9 @@ def button(*, diameter_mm: float = 17.0, thickness_mm: float = 3.0, holes: int =
         raise InputError(f"button: holes must be 0, 2 or 4, got {holes}")
     radius = diameter_mm / 2
     disc = revolve([(0.9 * radius, 0), (radius, 0.3 * thickness_mm), (radius, thickness_mm)])
-    dish = cylinder(0.75 * radius, 0.7 * thickness_mm, thickness_mm + 1)
+    dish = cylinder(0.75 * radius, 0.7 * thickness_mm, thickness_mm + 0.01)
     angles = 2 * np.pi * np.arange(holes) / max(holes, 1)
-    bore = cylinder(0.1 * radius, -1, 0.7 * thickness_mm, 48)
+    bore = cylinder(0.1 * radius, -0.01, 0.7 * thickness_mm, 48)
     bores = [shifted(bore, 0.25 * radius * np.cos(a), 0.25 * radius * np.sin(a)) for a in angles]
     return tool("button", [part([disc], material, [dish, *bores])], thickness_mm)
 
