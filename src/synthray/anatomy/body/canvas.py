@@ -86,6 +86,13 @@ class Canvas:
         self.names[len(self.names) + 1] = name
         return len(self.names)
 
+    def painted_names(self) -> dict[int, str]:
+        """The structures that still show somewhere; others were cut off by the box or painted over."""
+        seen = np.zeros(256, dtype=bool)
+        for slab in self.codes:
+            seen |= np.bincount(slab.reshape(-1), minlength=256) > 0
+        return {code: name for code, name in self.names.items() if seen[code]}
+
     def paint(
         self,
         box: Box,
