@@ -150,8 +150,9 @@ def simulate(
 ) -> None:
     """Simulate one X-ray with its masks, landmarks and camera.
 
-    Examples: synthray simulate ct.nii.gz --labels labels.nii.gz --view ap --out shot.png
-              synthray simulate body:3 --view ap --target FH-l --tool screw --tool k_wire:ASIS-l:GSN-l
+    Example: synthray simulate ct.nii.gz --labels labels.nii.gz --view ap --out shot.png
+
+    With tools: synthray simulate body:3 --view ap --target FH-l --tool screw --tool k_wire:ASIS-l:GSN-l
     """
     import synthray as sr
     from synthray.anatomy import with_lungs
