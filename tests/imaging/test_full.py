@@ -146,7 +146,7 @@ def test_metal_is_a_further_channel() -> None:
         settings = replace(QUIET, mas=5.0, extra_materials=("titanium",))
         image = shot(density, settings, level).log_image[0]
         assert image[64, 32:48].mean() > image[84, 32:48].mean() + 0.3, level
-    with pytest.raises(InputError, match="extra_materials: no 'unobtainium'"):
+    with pytest.raises(InputError, match="no material 'unobtainium'"):
         ImagingSettings(extra_materials=("unobtainium",))
     with pytest.raises(InputError, match=r"shape \(..., 3, row, column\)"):
         shot(phantom(), replace(QUIET, extra_materials=("titanium",)))
