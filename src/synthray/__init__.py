@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from synthray.demo import run_demo
     from synthray.errors import InputError, SynthrayError, SynthrayWarning
     from synthray.evaluate import evaluate
+    from synthray.experiment import run_experiment
     from synthray.geometry import Camera, CArm, ViewSampler
     from synthray.imaging import ImagingSettings
     from synthray.models import load_model, predict_files
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "anatomy": ("LabelMap", "Patient", "Volume", "body", "load_patient"),
     "evaluate": ("evaluate",),
+    "experiment": ("run_experiment",),
     "train": ("train",),
     "models": ("predict_files", "load_model"),
     "demo": ("run_demo",),
@@ -48,7 +50,7 @@ __all__ = [  # noqa: RUF022  # grouped by room
     "Projection", "project", "with_tools",
     "tools",
     "Sample", "Scene", "simulate",
-    "train", "load_model", "predict_files", "evaluate", "run_demo",
+    "train", "load_model", "predict_files", "evaluate", "run_experiment", "run_demo",
 ]  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import pytest
 from synthray.anatomy import load_patient
 from synthray.dataset.public import find_data
 from synthray.demo import run_demo
-from synthray.demo.people import prepared
+from synthray.experiment.people import prepared
 from synthray.errors import InputError
 
 

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 import synthray
-from synthray.cli import bench, data, learn, people, system
+from synthray.cli import bench, data, experiment, learn, people, system
 from synthray.cli.console import error_console, out_console, warnings_as_lines
 from synthray.errors import InputError, SynthrayError
 
@@ -25,7 +25,14 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-for command in (*system.COMMANDS, *people.COMMANDS, *data.COMMANDS, *learn.COMMANDS, *bench.COMMANDS):
+for command in (
+    *system.COMMANDS,
+    *people.COMMANDS,
+    *data.COMMANDS,
+    *learn.COMMANDS,
+    *experiment.COMMANDS,
+    *bench.COMMANDS,
+):
     app.command()(command)
 app.add_typer(data.data_app, name="data")
 

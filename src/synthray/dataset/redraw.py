@@ -6,7 +6,7 @@ network never sees the same picture twice and the projector is never waited for.
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,8 @@ class Opacities(Strict):
     count: Number = fixed(4)
     radius_fraction: Number = fixed(0.15)
     filling_g_cm3: Number = fixed(0.3)
+    mask: str | None = Field(None, description="name of a structure to learn: where the disease can be seen")
+    mask_above_g_cm2: float = Field(0.5, gt=0, description="tissue along the ray from which on it can be seen")
 
 
 class Window(Strict):
@@ -56,14 +58,26 @@ class Redraw(Strict):
     window: Window | None = None
 
 
+class Redrawn(NamedTuple):
+    """Fresh pictures of stored marches.
+
+    Attributes:
+        images: (n, row, column) float32, -log, or within 0 to 1 when a window is drawn.
+        opacities: (n, row, column) bool, where disease was painted in and can be seen; None when none is asked for.
+    """
+
+    images: npt.NDArray[np.float32]
+    opacities: npt.NDArray[np.bool_] | None
+
+
 def redraw_batch(
     density: npt.NDArray[np.float32],
     paths_mm: npt.NDArray[np.float32] | None,
     pixel_mm: npt.NDArray[np.float64],
     config: Redraw,
     rng: np.random.Generator,
-) -> npt.NDArray[np.float32]:
-    """(n, row, column) float32 images from stored marches: -log, or within 0 to 1 when a window is drawn.
+) -> Redrawn:
+    """Images from stored marches, with the disease that was painted into them.
 
     Everything is drawn per image, but for the level of realism, which is one for the batch.
 
@@ -74,15 +88,18 @@ def redraw_batch(
         config: what to draw.
         rng: source of all choices.
     """
+    painted = None
     if config.opacities is not None and paths_mm is not None:
-        density = density + opacity_density(paths_mm, config.opacities, rng)
+        added = opacity_density(paths_mm, config.opacities, rng)
+        density = density + added
+        painted = added.sum(axis=1) > config.opacities.mask_above_g_cm2
     settings = [config.imaging.draw(rng) for _ in density]
     geometry = [_geometry(float(size), setting) for size, setting in zip(pixel_mm, settings, strict=True)]
     level = config.imaging.draw_level(rng)
     images = make_image(density, settings, level, rng.spawn(len(density)), geometry).log_image
-    if config.window is None:
-        return images
-    return np.stack([_windowed(image, config.window, rng) for image in images])
+    if config.window is not None:
+        images = np.stack([_windowed(image, config.window, rng) for image in images])
+    return Redrawn(images, painted)
 
 
 def _windowed(image: npt.NDArray[np.float32], config: Window, rng: np.random.Generator) -> npt.NDArray[np.float32]:

@@ -14,9 +14,6 @@ from PIL import Image, ImageOps
 
 from synthray.anatomy import draw_ct, load_patient
 from synthray.dataset import Dataset
-from synthray.demo.development import DEVELOPMENT_STEMS
-from synthray.demo.people import RealPerson
-from synthray.demo.recipes import held_out
 from synthray.evaluate import (
     Evaluation,
     Figure,
@@ -30,6 +27,9 @@ from synthray.evaluate import (
     picture_blocks,
     write_report,
 )
+from synthray.experiment.chest import held_out
+from synthray.experiment.development import DEVELOPMENT_STEMS
+from synthray.experiment.people import RealPerson
 from synthray.imaging import display
 from synthray.models import Layer, overlay, read_image
 from synthray.train import TrainResult

@@ -13,12 +13,12 @@ from typing import Any
 import synthray
 from synthray.dataset import Dataset, generate
 from synthray.dataset.public import find_data
-from synthray.demo.development import DEVELOPMENT_STEMS
-from synthray.demo.people import RealPerson, prepare_people
 from synthray.demo.recipes import VIEWS_PER_PERSON, dataset_recipe, training_recipe
 from synthray.demo.report import write_demo_report
 from synthray.errors import InputError
 from synthray.evaluate import Case, Evaluation, dataset_cases, describe, evaluate_cases, evaluate_folder
+from synthray.experiment.development import DEVELOPMENT_STEMS
+from synthray.experiment.people import RealPerson, prepare_people
 from synthray.files import write_atomically
 from synthray.train import TrainResult, train
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ class PoolSource:
         density: (n, 2, rows, columns) float32 g/cm², or None.
         paths_mm: (n, rows, columns) float32 path through the structure that opacities fill, or None.
         pixel_mm: (n,) pixel size at the detector.
+        people: (n,) number of the person shown, in the order of the recipe.
         redraw: how fresh pictures are drawn; None serves the stored images.
     """
 
@@ -35,18 +36,40 @@ class PoolSource:
     density: npt.NDArray[np.float32] | None
     paths_mm: npt.NDArray[np.float32] | None
     pixel_mm: npt.NDArray[np.float64]
+    people: npt.NDArray[np.int64]
     redraw: Redraw | None
+
+    def subset(self, chosen: npt.NDArray[np.bool_]) -> PoolSource:
+        """The samples where `chosen` (n,) is true.
+
+        Raises:
+            InputError: none is.
+        """
+        if not chosen.any():
+            raise InputError("no simulated image is left to learn from after choosing people and views")
+        held = self.stored
+        return replace(
+            self,
+            stored=Batch(held.images[chosen], held.masks[chosen], held.landmarks_px[chosen], held.visible[chosen]),
+            density=None if self.density is None else self.density[chosen],
+            paths_mm=None if self.paths_mm is None else self.paths_mm[chosen],
+            pixel_mm=self.pixel_mm[chosen],
+            people=self.people[chosen],
+        )
 
     def batch(self, step: int, size: int, seed: int) -> Batch:
         """`size` images drawn with replacement: every batch is a fresh random choice of views."""
         rng = np.random.default_rng([seed, step])
         chosen = rng.integers(len(self.stored.images), size=size)
-        images = self.stored.images[chosen]
+        held = self.stored
+        images, masks = held.images[chosen], held.masks[chosen]
         if self.redraw is not None and self.density is not None:
             paths = None if self.paths_mm is None else self.paths_mm[chosen]
-            images = redraw_batch(self.density[chosen], paths, self.pixel_mm[chosen], self.redraw, rng)
-        held = self.stored
-        return Batch(images, held.masks[chosen], held.landmarks_px[chosen], held.visible[chosen])
+            images, painted = redraw_batch(self.density[chosen], paths, self.pixel_mm[chosen], self.redraw, rng)
+            place = _painted_channel(self.redraw, self.structures)
+            if painted is not None and place is not None:
+                masks[:, place] |= painted
+        return Batch(images, masks, held.landmarks_px[chosen], held.visible[chosen])
 
 
 def load_pool(
@@ -75,7 +98,8 @@ def load_pool(
         return None
     if len({sample.image.shape for sample in samples}) > 1:
         raise InputError(f"{dataset.folder}: images of several sizes; training needs one size in 'views'")
-    known_masks = {name for sample in samples for name in sample.masks}
+    painted = redraw.opacities.mask if redraw is not None and redraw.opacities is not None else None
+    known_masks = {name for sample in samples for name in sample.masks} | ({painted} if painted else set())
     known_marks = {name for sample in samples for name in sample.landmarks_px}
     names = structures if structures is not None else tuple(sorted(known_masks))
     marks = landmarks if landmarks is not None else tuple(sorted(known_marks))
@@ -90,8 +114,15 @@ def load_pool(
         density=_stacked(samples) if redraw is not None else None,
         paths_mm=_paths(samples, redraw),
         pixel_mm=np.array([_pixel_mm(sample.truth) for sample in samples]),
+        people=np.array([sample.truth["person"] for sample in samples]),
         redraw=redraw,
     )
+
+
+def _painted_channel(redraw: Redraw, structures: tuple[str, ...]) -> int | None:
+    """Where the masks of painted disease belong."""
+    name = None if redraw.opacities is None else redraw.opacities.mask
+    return structures.index(name) if name in structures else None
 
 
 def _stored(samples: list[StoredSample], names: tuple[str, ...], marks: tuple[str, ...]) -> Batch:

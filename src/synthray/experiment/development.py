@@ -1,4 +1,4 @@
-"""The real X-rays on which the demo's recipe was chosen.
+"""The real X-rays on which the recipes for chests were chosen.
 
 Ten images of nine people, the first by patient code in the project's test data. Scores that claim to be on unseen
 images leave them out.

@@ -1,0 +1,104 @@
+"""What an experiment compares: its arms, its size, and the experiment as data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from synthray.experiment.chest import REDRAW
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to train that is compared with others; everything else is the same in all arms.
+
+    Attributes:
+        name: in tables and folder names.
+        about: what is trained on, in a few words.
+        real: None trains on simulated images. Else on real images by two-fold cross-validation over people, so that
+            every image is scored by a network that has not seen its person: on this many of the fold, 0 for all.
+        people: which simulated people.
+        most_people: at most so many of them, the first; None for all.
+        share_of_views: of each person.
+        redraw: fresh physics for each use of a march; None trains on the stored images as they are.
+        training: settings over those of the experiment, see `TrainConfig`.
+    """
+
+    name: str
+    about: str
+    real: int | None = None
+    people: Literal["all", "ct", "body"] = "all"
+    most_people: int | None = None
+    share_of_views: float = 1.0
+    redraw: Mapping[str, Any] | None = field(default_factory=lambda: REDRAW)
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def folds(self) -> int:
+        """Networks that are trained for one seed."""
+        return 1 if self.real is None else 2
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much of everything.
+
+    Attributes:
+        name: `full`, `small` (all arms of an experiment in minutes) or `tiny` (for tests: nothing is learnt).
+        steps, batch, side: of training; the network's input has `side` pixels.
+        rows: side of the simulated images.
+        bodies, held_out_bodies: built-in bodies in splits `train` and `val`.
+        morphs: deformed copies of each real CT, beside itself.
+        views: simulated images of each person.
+        seeds: repetitions of each arm.
+        body_voxel_mm: of the built-in bodies; None for the usual.
+    """
+
+    name: str
+    steps: int
+    batch: int
+    side: int
+    rows: int
+    bodies: int
+    held_out_bodies: int
+    morphs: int
+    views: int
+    seeds: int
+    body_voxel_mm: float | None = None
+
+
+SIZES = {
+    "full": Size("full", 2400, 16, 128, 160, 48, 4, 11, 12, 2),
+    "small": Size("small", 250, 16, 96, 112, 12, 2, 2, 8, 1),
+    "tiny": Size("tiny", 4, 4, 32, 40, 2, 1, 0, 3, 1, 10.0),
+}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A question, and the arms that answer it.
+
+    Attributes:
+        name: on the command line.
+        title: of the report.
+        question: what is asked, in a sentence or two.
+        structures: what the networks learn, in order.
+        scored: the structure that the tables are about.
+        reference: the arm that others are compared with, image by image.
+        arms: the arms at a size.
+        few: names of the arms at size `small` and `tiny`; empty for all.
+        operating_sensitivity: also tell precision and F1 where the pooled sensitivity is this; None to leave it out.
+        published: rows of (what, figure, source) to set beside ours.
+    """
+
+    name: str
+    title: str
+    question: str
+    structures: tuple[str, ...]
+    scored: str
+    reference: str
+    arms: Callable[[Size], Sequence[Arm]]
+    few: tuple[str, ...] = ()
+    operating_sensitivity: float | None = None
+    published: tuple[tuple[str, str, str], ...] = ()

@@ -1,0 +1,122 @@
+"""The experiments on frontal chest X-rays: lungs, opacities, what realism and randomisation do, and scaling."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+from synthray.experiment.arms import Arm, Experiment, Size
+from synthray.experiment.chest import LUNGS, RANDOMISATION, REDRAW
+
+# Real training images are few: networks that learn from all of them, and from a handful.
+_FEW_REAL = (5, 10, 20)
+_OPACITY: Mapping[str, Any] = MappingProxyType(
+    {**REDRAW, "opacities": {**REDRAW["opacities"], "probability": 0.8, "mask": "opacity"}}
+)
+
+
+def _real_arms() -> list[Arm]:
+    few = [Arm(f"real-{n}", f"{n} real X-rays", real=n) for n in _FEW_REAL]
+    return [Arm("real", "all real X-rays of the other fold", real=0), *few]
+
+
+def _lungs(_: Size) -> Sequence[Arm]:
+    return [
+        Arm("sim", "simulated: real CTs, their morphs, built-in bodies"),
+        Arm("sim-bodies", "simulated: built-in bodies alone", people="body"),
+        Arm("sim-cts", "simulated: real CTs and their morphs alone", people="ct"),
+        *_real_arms(),
+    ]
+
+
+def _covid(_: Size) -> Sequence[Arm]:
+    return [
+        Arm("sim", "simulated opacities in real CTs, morphs and bodies", redraw=_OPACITY),
+        Arm("sim-bodies", "simulated opacities in built-in bodies alone", people="body", redraw=_OPACITY),
+        Arm("real", "all real X-rays of the other fold", real=0),
+    ]
+
+
+def _plain_redraw(level: str) -> dict[str, Any]:
+    """The same marches, tubes and windows at a level of realism; scatter and noise are in `realistic` alone."""
+    return {**REDRAW, "imaging": {**REDRAW["imaging"], "realism": level}}
+
+
+def _ablation(_: Size) -> Sequence[Arm]:
+    randomisations = {
+        "none": ("no randomisation", {"preset": "none", "affine": 0.0}),
+        "regular": ("regular", {"preset": "regular"}),
+        "strong": ("strong", {"preset": "strong"}),
+        "ours": ("regular and our switches", dict(RANDOMISATION)),
+    }
+    return [
+        Arm(
+            f"{level}-{name}",
+            f"{level}, {about}",
+            redraw=_plain_redraw(level),
+            training={"augment": augment},
+        )
+        for level in ("naive", "heuristic", "realistic")
+        for name, (about, augment) in randomisations.items()
+    ]
+
+
+def _scaling(size: Size) -> Sequence[Arm]:
+    everyone = size.bodies + 4 * (1 + size.morphs)
+    people = [n for n in (2, 4, 8, 16, 32, 64) if n < everyone]
+    shares = [share for share in (0.1, 0.25, 0.5) if share * size.views >= 1]
+    return [
+        *(Arm(f"people-{n}", f"{n} people", most_people=n) for n in people),
+        *(Arm(f"views-{share:g}", f"all people, {share:.0%} of the views", share_of_views=share) for share in shares),
+        Arm("all", "all people, all views"),
+    ]
+
+
+LUNG_EXPERIMENT = Experiment(
+    name="lungs",
+    title="Lungs on real chest X-rays: trained on simulation, trained on real",
+    question=(
+        "Does a network that has seen simulated X-rays only outline lungs on real ones as well as the same network "
+        "trained on real ones, and what do real CTs and built-in bodies each add?"
+    ),
+    structures=LUNGS,
+    scored="lung",
+    reference="real",
+    arms=_lungs,
+    few=("sim", "sim-bodies", "sim-cts", "real"),
+)
+COVID_EXPERIMENT = Experiment(
+    name="covid",
+    title="Opacities on real chest X-rays, trained on simulated ones",
+    question="Are pulmonary opacities found on real X-rays by a network that has seen simulated ones only?",
+    structures=("opacity", "lung"),
+    scored="opacity",
+    reference="real",
+    arms=_covid,
+    operating_sensitivity=0.80,
+    published=(
+        ("SyntheX, simulation to real (QaTa-COV19)", "F1 0.547 at sensitivity 0.803", "Gao et al. 2023, code release"),
+    ),
+)
+ABLATION_EXPERIMENT = Experiment(
+    name="ablation",
+    title="What realism and randomisation each do for lungs on real chest X-rays",
+    question="Which matters: how real the simulated pixels are, or how much they are randomised?",
+    structures=LUNGS,
+    scored="lung",
+    reference="realistic-ours",
+    arms=_ablation,
+    few=("naive-none", "realistic-none", "realistic-ours"),
+)
+SCALING_EXPERIMENT = Experiment(
+    name="scaling",
+    title="How the score on real chest X-rays grows with simulated people and images",
+    question="Does more simulation help, and is it people or views that count?",
+    structures=LUNGS,
+    scored="lung",
+    reference="all",
+    arms=_scaling,
+    few=("people-2", "people-8", "all"),
+)
+CHEST_EXPERIMENTS = (LUNG_EXPERIMENT, COVID_EXPERIMENT, ABLATION_EXPERIMENT, SCALING_EXPERIMENT)

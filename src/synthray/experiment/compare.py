@@ -1,0 +1,128 @@
+"""From trials to a table: each arm's score with its interval, and its difference to the reference arm."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from synthray.evaluate import Counts, bootstrap_interval
+from synthray.experiment.arms import Arm, Experiment
+from synthray.experiment.curves import Histogram, at_sensitivity, bootstrap_f1
+from synthray.experiment.trials import Scored, Trial
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one arm reached on one kind of images.
+
+    Attributes:
+        arm, about: which.
+        trained_on: images that each of its networks was trained on.
+        n: scored images.
+        dice, ci95: mean over images of the mean over seeds, with the interval over people.
+        seed_dice: mean Dice of each seed.
+        difference, difference_ci95: mean Dice minus the reference arm's on the same images, with the paired interval;
+            None for the reference itself or when it has not run.
+        pooled: pooled precision, F1 and its interval at the experiment's sensitivity, and pooled scores at the
+            models' own threshold; empty without such a sensitivity.
+        minutes: training time of one network.
+    """
+
+    arm: str
+    about: str
+    trained_on: int
+    n: int
+    dice: float
+    ci95: tuple[float, float]
+    seed_dice: tuple[float, ...]
+    difference: float | None
+    difference_ci95: tuple[float, float] | None
+    pooled: Mapping[str, Any]
+    minutes: float
+
+
+def compare(
+    experiment: Experiment,
+    arms: Sequence[Arm],
+    trials: Sequence[Trial],
+    data: str,
+    without: Collection[str] = (),
+) -> list[Row]:
+    """A row for each arm that has run on these images.
+
+    Args:
+        experiment: names the reference and the scored structure.
+        arms: in the order of the rows.
+        trials: finished ones.
+        data: `real` or `simulated`.
+        without: ids of images that are left out.
+    """
+    reference = _by_image(trials, experiment.reference, data, without)
+    rows = []
+    for arm in arms:
+        mine = _by_image(trials, arm.name, data, without)
+        if mine:
+            rows.append(_row(experiment, arm, [t for t in trials if t.arm == arm.name], mine, reference))
+    return rows
+
+
+def _by_image(trials: Sequence[Trial], arm: str, data: str, without: Collection[str]) -> dict[str, list[Scored]]:
+    """Image -> its outcomes, one for each seed, in the order of seeds."""
+    found: dict[str, list[Scored]] = {}
+    for trial in sorted((t for t in trials if t.arm == arm), key=lambda t: t.seed):
+        for image in trial.scored.get(data, ()):
+            if image.id not in without:
+                found.setdefault(image.id, []).append(image)
+    # An image counts once every seed has scored it, so that seeds and arms are compared on the same images.
+    most = max((len(outcomes) for outcomes in found.values()), default=0)
+    return {name: outcomes for name, outcomes in sorted(found.items()) if len(outcomes) == most}
+
+
+def _row(
+    experiment: Experiment,
+    arm: Arm,
+    trials: Sequence[Trial],
+    mine: Mapping[str, list[Scored]],
+    reference: Mapping[str, list[Scored]],
+) -> Row:
+    dice = {name: _mean_dice(outcomes) for name, outcomes in mine.items()}
+    people = [outcomes[0].person for outcomes in mine.values()]
+    seeds = np.array([[outcome.counts.dice for outcome in outcomes] for outcomes in mine.values()]).mean(axis=0)
+    shared = [name for name in mine if name in reference]
+    difference, interval = None, None
+    if shared and arm.name != experiment.reference:
+        apart = [dice[name] - _mean_dice(reference[name]) for name in shared]
+        difference = float(np.mean(apart))
+        interval = bootstrap_interval(apart, [mine[name][0].person for name in shared])
+    return Row(
+        arm=arm.name,
+        about=arm.about,
+        trained_on=round(float(np.mean([trial.images for trial in trials]))),
+        n=len(mine),
+        dice=float(np.mean(list(dice.values()))),
+        ci95=bootstrap_interval(list(dice.values()), people),
+        seed_dice=tuple(float(value) for value in seeds),
+        difference=difference,
+        difference_ci95=interval,
+        pooled={} if experiment.operating_sensitivity is None else _pooled(mine, experiment.operating_sensitivity),
+        minutes=float(np.mean([trial.seconds for trial in trials])) / 60,
+    )
+
+
+def _mean_dice(outcomes: Sequence[Scored]) -> float:
+    return float(np.mean([outcome.counts.dice for outcome in outcomes]))
+
+
+def _pooled(mine: Mapping[str, list[Scored]], sensitivity: float) -> dict[str, Any]:
+    histograms: list[Histogram] = [np.sum([o.histogram for o in outcomes], axis=0) for outcomes in mine.values()]
+    people = [outcomes[0].person for outcomes in mine.values()]
+    counts = sum((o.counts for outcomes in mine.values() for o in outcomes), Counts(0, 0, 0, 0))
+    return {
+        "sensitivity": sensitivity,
+        **at_sensitivity(histograms, sensitivity),
+        "f1_ci95": bootstrap_f1(histograms, people, sensitivity),
+        "at_threshold": counts.scores(),
+    }

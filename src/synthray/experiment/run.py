@@ -1,0 +1,195 @@
+"""An experiment from its name to its report; run again, it goes on where it stopped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from synthray.dataset import Dataset, generate
+from synthray.dataset.public import find_data
+from synthray.errors import InputError
+from synthray.evaluate import Case, dataset_cases
+from synthray.experiment.arms import SIZES, Arm, Experiment, Size
+from synthray.experiment.chest import chest_recipe, real_entries
+from synthray.experiment.chest_experiments import CHEST_EXPERIMENTS
+from synthray.experiment.compare import Row, compare
+from synthray.experiment.development import DEVELOPMENT_STEMS
+from synthray.experiment.people import RealPerson, prepare_people
+from synthray.experiment.real import real_cases
+from synthray.experiment.report import write_experiment_report
+from synthray.experiment.trials import Material, Trial, run_trial
+from synthray.files import write_atomically
+
+EXPERIMENTS = {experiment.name: experiment for experiment in CHEST_EXPERIMENTS}
+Bar = Callable[[float, float], None]
+Progress = Callable[[str], AbstractContextManager[Bar]]
+_HELD_OUT_IMAGES = 40
+_SEED_OF_PEOPLE = 1
+
+
+@dataclass(frozen=True, eq=False)
+class ExperimentResult:
+    """What an experiment found.
+
+    Attributes:
+        report: `report.html`.
+        scores: what `scores.json` holds.
+        tables: kind of images (`real`, `real_without_development`, `simulated`) -> rows.
+    """
+
+    report: Path
+    scores: dict[str, Any]
+    tables: dict[str, list[Row]]
+
+
+def run_experiment(
+    name: str,
+    out: str | Path,
+    *,
+    size: str = "full",
+    data: str | Path | None = None,
+    arms: Collection[str] | None = None,
+    seeds: int | None = None,
+    progress: Progress | None = None,
+) -> ExperimentResult:
+    """Train every arm of an experiment and score it on real and on simulated X-rays.
+
+    The folder holds, for all experiments of one size, `people/` and `SIZE/dataset/`, and for this one
+    `SIZE/NAME/trials/ARM/seed-S-fold-F/`, `SIZE/NAME/scores.json` and `SIZE/NAME/report.html`. What is finished is
+    kept: a call after an interruption, or with more arms or seeds, does what is missing.
+
+    Args:
+        name: one of `EXPERIMENTS`.
+        out: folder of experiments.
+        size: `full`, `small` or `tiny`; see `SIZES`.
+        data: folder with `ct/` and `xray/`; see `find_data`.
+        arms: names of the arms to run; those of the size by default.
+        seeds: repetitions; those of the size by default.
+        progress: makes a progress bar for each step.
+
+    Raises:
+        InputError: an unknown name, or data that can't be used.
+    """
+    experiment, chosen_size = _known(name), _size(size)
+    bar = progress or _silent
+    folder = Path(out) / chosen_size.name
+    root = find_data(None if data is None else Path(data))
+    people = _people(root, Path(out) / "people", bar)
+    with bar("simulate") as step:
+        generate(experiment_recipe(people, chosen_size), folder / "dataset", on_progress=step)
+    material = _material(experiment, chosen_size, Dataset.open(folder / "dataset"), root)
+    wanted = _arms(experiment, chosen_size, arms, has_cts=bool(people), has_real=bool(material.real))
+    trials = _trials(material, wanted, seeds or chosen_size.seeds, folder / name / "trials", bar)
+    tables = {
+        "real": compare(experiment, wanted, trials, "real"),
+        "real_without_development": compare(experiment, wanted, trials, "real", DEVELOPMENT_STEMS),
+        "simulated": compare(experiment, wanted, trials, "simulated"),
+    }
+    scores = _scores(material, people, tables)
+    write_atomically(folder / name / "scores.json", (json.dumps(scores, indent=1) + "\n").encode())
+    report = write_experiment_report(folder / name, material, trials, tables, len(people))
+    return ExperimentResult(report, scores, tables)
+
+
+def experiment_recipe(people: Sequence[RealPerson], size: Size) -> dict[str, Any]:
+    """The simulated images that the chest experiments of one size share."""
+    real = real_entries(people)
+    morphs = [
+        {
+            **entry,
+            "morph": {"seed": _SEED_OF_PEOPLE, "amplitude_mm": 8, "tissue": 1},
+            "count": size.morphs,
+            "name": f"{entry['name']}-morph",
+        }
+        for entry in real
+        if size.morphs and entry["split"] == "train"
+    ]
+    common: dict[str, Any] = {"region": "chest"}
+    if size.body_voxel_mm is not None:
+        common["voxel_mm"] = size.body_voxel_mm
+    first = _SEED_OF_PEOPLE
+    bodies = [
+        {**common, "body": first, "count": size.bodies},
+        {**common, "body": first + size.bodies, "count": size.held_out_bodies, "split": "val"},
+    ]
+    turns = len(real) + size.morphs * len(morphs) + size.bodies + size.held_out_bodies
+    entries = [*real, *morphs, *bodies]
+    return chest_recipe(f"chest-{size.name}", entries, turns, size.rows, size.views, _SEED_OF_PEOPLE)
+
+
+def _silent(_: str) -> AbstractContextManager[Bar]:
+    """Progress for nobody."""
+    return nullcontext(lambda done, total: None)
+
+
+def _known(name: str) -> Experiment:
+    if name not in EXPERIMENTS:
+        raise InputError(f"unknown experiment '{name}'; choose one of {', '.join(EXPERIMENTS)}")
+    return EXPERIMENTS[name]
+
+
+def _size(name: str) -> Size:
+    if name not in SIZES:
+        raise InputError(f"unknown size '{name}'; choose one of {', '.join(SIZES)}")
+    return SIZES[name]
+
+
+def _people(root: Path | None, folder: Path, bar: Progress) -> list[RealPerson]:
+    if root is None:
+        return []
+    with bar("people") as step:
+        return prepare_people(root, folder, step)
+
+
+def _material(experiment: Experiment, size: Size, dataset: Dataset, root: Path | None) -> Material:
+    xrays = None if root is None else root / "xray" / "chest_lungs"
+    real: list[Case] = []
+    if xrays is not None and (xrays / "images").is_dir():
+        real = real_cases(xrays, experiment.structures, experiment.scored)
+    simulated = [case for case in dataset_cases(dataset, "val") if experiment.scored in case.masks]
+    stride = max(1, len(simulated) // _HELD_OUT_IMAGES)
+    return Material(experiment, size, dataset, real, simulated[::stride])
+
+
+def _arms(
+    experiment: Experiment, size: Size, names: Collection[str] | None, *, has_cts: bool, has_real: bool
+) -> list[Arm]:
+    every = list(experiment.arms(size))
+    unknown = [name for name in names or () if name not in {arm.name for arm in every}]
+    if unknown:
+        raise InputError(f"{experiment.name} has no arm '{unknown[0]}'; it has {', '.join(arm.name for arm in every)}")
+    if names is None and size.name != "full" and experiment.few:
+        names = experiment.few
+    wanted = [arm for arm in every if names is None or arm.name in names]
+    possible = [arm for arm in wanted if (has_real or arm.real is None) and (has_cts or arm.people != "ct")]
+    if not possible:
+        raise InputError(
+            "none of these arms can run without real data: name a folder with ct/ and xray/ by --data or SYNTHRAY_DATA"
+        )
+    return possible
+
+
+def _trials(material: Material, arms: Sequence[Arm], seeds: int, folder: Path, bar: Progress) -> list[Trial]:
+    plan = [(arm, seed, fold) for seed in range(seeds) for arm in arms for fold in range(arm.folds)]
+    done = []
+    for number, (arm, seed, fold) in enumerate(plan):
+        place = folder / arm.name / f"seed-{seed}-fold-{fold}"
+        with bar(f"{number + 1}/{len(plan)} {arm.name}, seed {seed}, fold {fold}") as step:
+            done.append(run_trial(material, arm, seed, fold, place, step))
+    return done
+
+
+def _scores(material: Material, people: Sequence[RealPerson], tables: dict[str, list[Row]]) -> dict[str, Any]:
+    return {
+        "experiment": material.experiment.name,
+        "size": asdict(material.size),
+        "real_people": [person.name for person in people],
+        "simulated_images": len(material.dataset),
+        "real_images": len(material.real),
+        "development_images": sorted(DEVELOPMENT_STEMS),
+        "tables": {name: [asdict(row) for row in rows] for name, rows in tables.items()},
+    }

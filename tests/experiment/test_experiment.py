@@ -1,0 +1,192 @@
+"""Experiments: folds without leaks, arms that train on what they say, tables that agree with hand counts."""
+
+import json
+
+import numpy as np
+import pytest
+
+from synthray.errors import InputError
+from synthray.evaluate import Case, Counts
+from synthray.experiment import EXPERIMENTS, SIZES, Arm, run_experiment
+from synthray.experiment.compare import compare
+from synthray.experiment.curves import BINS, at_sensitivity, bootstrap_f1, pooled_curve, probability_histogram
+from synthray.experiment.real import fold_of, real_source
+from synthray.experiment.trials import Scored, Trial, chosen_samples
+
+NO_DATA = "synthray.experiment.run.find_data"
+
+
+def _case(number, person, shape=(40, 30)):
+    image = np.random.default_rng(number).random(shape)
+    mask = np.zeros(shape, dtype=bool)
+    mask[10:20, 5:15] = True
+    return Case(f"image-{number}", image, {"lung": mask}, group=person)
+
+
+def test_no_person_is_in_both_folds_and_folds_are_of_equal_size():
+    cases = [_case(n, f"person-{n // 3}") for n in range(30)]
+    folds = fold_of(cases, 2, seed=4)
+    assert sorted(map(folds.count, (0, 1))) == [15, 15]
+    for person in {case.group for case in cases}:
+        assert len({fold for case, fold in zip(cases, folds, strict=True) if case.group == person}) == 1
+    assert folds == fold_of(cases, 2, seed=4)
+    assert folds != fold_of(cases, 2, seed=5)
+
+
+def test_real_images_keep_their_shape_and_masks_fall_on_the_same_place():
+    source = real_source([_case(0, "a"), _case(1, "b", (60, 60))], ("lung", "heart"), 32, 0, 0)
+    images, masks = source.data.images, source.data.masks
+    assert images.shape == (2, 40, 40)
+    assert masks.shape == (2, 2, 40, 40)
+    assert not masks[:, 1].any()
+    # 40 x 30 pixels in 40 x 40: five columns of padding, and the mask moved by as many.
+    assert np.argwhere(masks[0, 0]).min(axis=0).tolist() == [10, 10]
+    assert np.argwhere(masks[0, 0]).max(axis=0).tolist() == [19, 19]
+    assert len(real_source([_case(n, "a") for n in range(9)], ("lung",), 32, 4, 1).data.images) == 4
+
+
+def _histogram(rng, pixels=4000):
+    truth = rng.random(pixels) < 0.3
+    probability = np.clip(rng.normal(0.35 + 0.3 * truth, 0.15), 0, 0.9999).astype(np.float32)
+    return probability, truth
+
+
+def test_the_pooled_curve_is_scikit_like_and_f1_is_read_at_the_sensitivity():
+    rng = np.random.default_rng(3)
+    parts = [_histogram(rng) for _ in range(3)]
+    histograms = [probability_histogram(*part) for part in parts]
+    probability = np.concatenate([p for p, _ in parts])
+    truth = np.concatenate([t for _, t in parts])
+    sensitivity, precision = pooled_curve(histograms)
+    for place in (20, 100, 150):
+        predicted = probability >= 1 - (place + 1) / BINS
+        counted = np.count_nonzero(predicted & truth)
+        assert sensitivity[place] == pytest.approx(counted / truth.sum(), abs=0.002)
+        assert precision[place] == pytest.approx(counted / max(predicted.sum(), 1), abs=0.005)
+    found = at_sensitivity(histograms, 0.8)
+    predicted = probability >= found["threshold"]
+    assert np.count_nonzero(predicted & truth) / truth.sum() == pytest.approx(0.8, abs=0.01)
+    counted = np.count_nonzero(predicted & truth) / predicted.sum()
+    assert found["precision"] == pytest.approx(counted, abs=0.01)
+    low, high = bootstrap_f1(histograms, ["a", "b", "c"], 0.8)
+    assert low <= found["f1"] <= high
+    assert high - low < 0.1
+
+
+def _trial(arm, seed, dice_of, fold=0):
+    def scored(name, dice):
+        counts = Counts(round(100 * dice), round(100 * (1 - dice)), round(100 * (1 - dice)), 500)
+        return Scored(name, name[0], counts, np.ones((2, BINS), dtype=np.int64))
+
+    images = tuple(scored(name, dice) for name, dice in dice_of.items())
+    return Trial(arm, seed, fold, 10, 60.0, 7, {"real": images}, None)
+
+
+def test_arms_are_compared_image_by_image_over_seeds_and_folds():
+    experiment = EXPERIMENTS["lungs"]
+    arms = [Arm("sim", "simulated"), Arm("real", "real", real=0)]
+    trials = [
+        _trial("sim", 0, {"a1": 0.9, "b1": 0.8}),
+        _trial("sim", 1, {"a1": 0.7, "b1": 0.8}),
+        _trial("real", 0, {"a1": 0.9}, fold=0),
+        _trial("real", 0, {"b1": 0.9}, fold=1),
+    ]
+    sim, real = compare(experiment, arms, trials, "real")
+    assert sim.dice == pytest.approx(0.8)
+    assert sim.seed_dice == pytest.approx((0.85, 0.75))
+    assert sim.difference == pytest.approx(-0.1)
+    assert sim.difference_ci95 == pytest.approx((-0.1, -0.1))
+    assert real.dice == pytest.approx(0.9)
+    assert real.difference is None
+    assert compare(experiment, arms, trials, "real", {"b1"})[0].n == 1
+    assert compare(experiment, arms, trials, "simulated") == []
+
+
+@pytest.fixture(scope="module")
+def lungs_without_data(tmp_path_factory):
+    out = tmp_path_factory.mktemp("experiments")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(NO_DATA, lambda given: None)
+        return out, run_experiment("lungs", out, size="tiny")
+
+
+@pytest.fixture
+def without_data(monkeypatch):
+    monkeypatch.setattr(NO_DATA, lambda given: None)
+
+
+@pytest.mark.usefixtures("without_data")
+def test_an_experiment_runs_on_built_in_bodies_alone_and_goes_on_where_it_stopped(lungs_without_data):
+    out, found = lungs_without_data
+    assert found.tables["real"] == []
+    assert [row.arm for row in found.tables["simulated"]] == ["sim", "sim-bodies"]
+    assert found.report.read_text(encoding="utf-8").startswith("<!doctype html>")
+    weights = out / "tiny" / "lungs" / "trials" / "sim" / "seed-0-fold-0" / "run" / "model.safetensors"
+    before = weights.stat().st_mtime_ns
+    again = run_experiment("lungs", out, size="tiny")
+    assert weights.stat().st_mtime_ns == before
+    assert again.scores == found.scores
+
+
+def test_arms_train_on_the_people_and_views_they_name(lungs_without_data):
+    from synthray.dataset import Dataset
+    from synthray.train.pool import load_pool
+
+    dataset = Dataset.open(lungs_without_data[0] / "tiny" / "dataset")
+    pool = load_pool(dataset, "train", None)
+    size = SIZES["tiny"]
+    assert chosen_samples(dataset, pool, Arm("a", "")).sum() == size.bodies * size.views
+    assert chosen_samples(dataset, pool, Arm("a", "", people="ct")).sum() == 0
+    one = chosen_samples(dataset, pool, Arm("a", "", most_people=1))
+    assert len(np.unique(pool.people[one])) == 1
+    assert chosen_samples(dataset, pool, Arm("a", "", share_of_views=0.34)).sum() == size.bodies
+    assert len(pool.subset(one).batch(0, 5, 0).images) == 5
+    with pytest.raises(InputError, match="no simulated image is left"):
+        pool.subset(np.zeros(len(pool.people), dtype=bool))
+
+
+def test_painted_disease_becomes_a_structure_to_learn(lungs_without_data):
+    from synthray.dataset import Dataset, Redraw
+    from synthray.experiment.chest_experiments import COVID_EXPERIMENT
+    from synthray.train.pool import load_pool
+
+    dataset = Dataset.open(lungs_without_data[0] / "tiny" / "dataset")
+    arm = next(arm for arm in COVID_EXPERIMENT.arms(SIZES["tiny"]) if arm.name == "sim")
+    pool = load_pool(dataset, "train", Redraw.model_validate(arm.redraw), ("opacity", "lung"))
+    batch = pool.batch(0, 16, 0)
+    assert batch.masks.shape[1] == 2
+    painted = batch.masks[:, 0]
+    assert 0.4 < painted.any(axis=(1, 2)).mean() <= 1
+    assert not pool.stored.masks[:, 0].any()
+
+
+@pytest.mark.usefixtures("without_data")
+def test_what_cannot_run_is_refused_in_one_line(tmp_path):
+    with pytest.raises(InputError, match="unknown experiment 'lung'"):
+        run_experiment("lung", tmp_path)
+    with pytest.raises(InputError, match="unknown size"):
+        run_experiment("lungs", tmp_path, size="huge")
+    with pytest.raises(InputError, match="has no arm 'simm'"):
+        run_experiment("lungs", tmp_path, size="tiny", arms=["simm"])
+    with pytest.raises(InputError, match="without real data"):
+        run_experiment("lungs", tmp_path, size="tiny", arms=["real"])
+
+
+@pytest.mark.usefixtures("without_data")
+def test_a_damaged_trial_is_named(lungs_without_data):
+    out, _ = lungs_without_data
+    path = out / "tiny" / "lungs" / "trials" / "sim" / "seed-0-fold-0" / "trial.json"
+    kept = path.read_text(encoding="utf-8")
+    path.write_text(json.dumps({"arm": "sim"}), encoding="utf-8")
+    with pytest.raises(InputError, match="remove it to run the trial again"):
+        run_experiment("lungs", out, size="tiny")
+    path.write_text(kept, encoding="utf-8")
+
+
+def test_real_images_are_scored_by_networks_that_have_not_seen_them(shared_data, tmp_path):
+    (tmp_path / "data" / "ct").mkdir(parents=True)
+    (tmp_path / "data" / "ct" / "one").symlink_to(shared_data / "ct" / "imlab_chest_id001")
+    (tmp_path / "data" / "xray").symlink_to(shared_data / "xray")
+    found = run_experiment("lungs", tmp_path / "out", size="tiny", data=tmp_path / "data", arms=["real"])
+    assert [row.n for row in found.tables["real"]] == [49]
+    assert [row.n for row in found.tables["real_without_development"]] == [39]
