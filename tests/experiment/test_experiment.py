@@ -10,8 +10,9 @@ from synthray.evaluate import Case, Counts
 from synthray.experiment import EXPERIMENTS, SIZES, Arm, run_experiment
 from synthray.experiment.compare import compare
 from synthray.experiment.curves import BINS, at_sensitivity, bootstrap_f1, pooled_curve, probability_histogram
+from synthray.experiment.outcomes import Scored, Trial
 from synthray.experiment.real import fold_of, real_source
-from synthray.experiment.trials import Scored, Trial, chosen_samples
+from synthray.experiment.trials import chosen_samples
 
 NO_DATA = "synthray.experiment.run.find_data"
 
@@ -20,7 +21,7 @@ def _case(number, person, shape=(40, 30)):
     image = np.random.default_rng(number).random(shape)
     mask = np.zeros(shape, dtype=bool)
     mask[10:20, 5:15] = True
-    return Case(f"image-{number}", image, {"lung": mask}, group=person)
+    return Case(f"image-{number}", image, {"lung": mask}, {"FH-l": np.array([5.0, 10.0])}, group=person)
 
 
 def test_no_person_is_in_both_folds_and_folds_are_of_equal_size():
@@ -34,7 +35,7 @@ def test_no_person_is_in_both_folds_and_folds_are_of_equal_size():
 
 
 def test_real_images_keep_their_shape_and_masks_fall_on_the_same_place():
-    source = real_source([_case(0, "a"), _case(1, "b", (60, 60))], ("lung", "heart"), 32, 0, 0)
+    source = real_source([_case(0, "a"), _case(1, "b", (60, 60))], ("lung", "heart"), ("FH-l", "FH-r"), 32, 0, 0)
     images, masks = source.data.images, source.data.masks
     assert images.shape == (2, 40, 40)
     assert masks.shape == (2, 2, 40, 40)
@@ -42,7 +43,9 @@ def test_real_images_keep_their_shape_and_masks_fall_on_the_same_place():
     # 40 x 30 pixels in 40 x 40: five columns of padding, and the mask moved by as many.
     assert np.argwhere(masks[0, 0]).min(axis=0).tolist() == [10, 10]
     assert np.argwhere(masks[0, 0]).max(axis=0).tolist() == [19, 19]
-    assert len(real_source([_case(n, "a") for n in range(9)], ("lung",), 32, 4, 1).data.images) == 4
+    np.testing.assert_allclose(source.data.landmarks_px[0, 0], [10, 10], atol=1e-6)
+    assert source.data.visible.tolist() == [[True, False], [True, False]]
+    assert len(real_source([_case(n, "a") for n in range(9)], ("lung",), (), 32, 4, 1).data.images) == 4
 
 
 def _histogram(rng, pixels=4000):
@@ -76,7 +79,7 @@ def test_the_pooled_curve_is_scikit_like_and_f1_is_read_at_the_sensitivity():
 def _trial(arm, seed, dice_of, fold=0):
     def scored(name, dice):
         counts = Counts(round(100 * dice), round(100 * (1 - dice)), round(100 * (1 - dice)), 500)
-        return Scored(name, name[0], counts, np.ones((2, BINS), dtype=np.int64))
+        return Scored(name, name[0], {"lung": counts}, {"FH-l": 10 * dice}, {"FH-l": dice})
 
     images = tuple(scored(name, dice) for name, dice in dice_of.items())
     return Trial(arm, seed, fold, 10, 60.0, 7, {"real": images}, None)
@@ -98,6 +101,10 @@ def test_arms_are_compared_image_by_image_over_seeds_and_folds():
     assert sim.difference_ci95 == pytest.approx((-0.1, -0.1))
     assert real.dice == pytest.approx(0.9)
     assert real.difference is None
+    assert real.structures == {"lung": pytest.approx(0.9)}
+    assert sim.landmarks["mean"] == pytest.approx(8.0)
+    assert sim.landmarks["detected"] == pytest.approx(0.25)
+    assert sim.landmarks["mean_of_detected"] == pytest.approx(9.0)
     assert compare(experiment, arms, trials, "real", {"b1"})[0].n == 1
     assert compare(experiment, arms, trials, "simulated") == []
 
@@ -132,7 +139,7 @@ def test_arms_train_on_the_people_and_views_they_name(lungs_without_data):
     from synthray.dataset import Dataset
     from synthray.train.pool import load_pool
 
-    dataset = Dataset.open(lungs_without_data[0] / "tiny" / "dataset")
+    dataset = Dataset.open(lungs_without_data[0] / "tiny" / "chest")
     pool = load_pool(dataset, "train", None)
     size = SIZES["tiny"]
     assert chosen_samples(dataset, pool, Arm("a", "")).sum() == size.bodies * size.views
@@ -150,7 +157,7 @@ def test_painted_disease_becomes_a_structure_to_learn(lungs_without_data):
     from synthray.experiment.chest_experiments import COVID_EXPERIMENT
     from synthray.train.pool import load_pool
 
-    dataset = Dataset.open(lungs_without_data[0] / "tiny" / "dataset")
+    dataset = Dataset.open(lungs_without_data[0] / "tiny" / "chest")
     arm = next(arm for arm in COVID_EXPERIMENT.arms(SIZES["tiny"]) if arm.name == "sim")
     pool = load_pool(dataset, "train", Redraw.model_validate(arm.redraw), ("opacity", "lung"))
     batch = pool.batch(0, 16, 0)

@@ -14,6 +14,7 @@ except ImportError as absent:
 
 from synthray.evaluate.anything import dataset_cases as dataset_cases
 from synthray.evaluate.anything import evaluate as evaluate
+from synthray.evaluate.anything import sample_case as sample_case
 from synthray.evaluate.bootstrap import bootstrap_interval as bootstrap_interval
 from synthray.evaluate.cases import Case as Case
 from synthray.evaluate.cases import read_deepfluoro as read_deepfluoro

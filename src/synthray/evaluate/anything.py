@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from synthray.dataset import Dataset
+from synthray.dataset import Dataset, StoredSample
 from synthray.errors import InputError
 from synthray.evaluate.cases import Case, read_folder
 from synthray.evaluate.protocol import evaluate_cases, evaluate_folder, evaluate_hdf5
@@ -59,16 +59,21 @@ def evaluate(
 def dataset_cases(dataset: Dataset, split: str | None, preset: str | DisplayPreset = "chest-pa") -> Iterator[Case]:
     """The images of a data set, displayed as X-rays, with their truth; people are the groups."""
     for sample in dataset.samples(split):
-        camera = sample.truth["camera"]
-        distance = camera["source_to_detector_mm"]
-        yield Case(
-            id=f"{sample.truth['patient']}-{sample.key}",
-            image=display(sample.image, preset).astype(np.float32),
-            masks=sample.masks,
-            landmarks_px={name: at for name, at in sample.landmarks_px.items() if sample.visible[name]},
-            group=sample.truth["patient"],
-            pixel_mm=None if distance is None else distance / abs(camera["K"][1][1]),
-        )
+        yield sample_case(sample, preset)
+
+
+def sample_case(sample: StoredSample, preset: str | DisplayPreset = "chest-pa") -> Case:
+    """One image of a data set, displayed as an X-ray, with its truth."""
+    camera = sample.truth["camera"]
+    distance = camera["source_to_detector_mm"]
+    return Case(
+        id=f"{sample.truth['patient']}-{sample.key}",
+        image=display(sample.image, preset).astype(np.float32),
+        masks=sample.masks,
+        landmarks_px={name: at for name, at in sample.landmarks_px.items() if sample.visible[name]},
+        group=sample.truth["patient"],
+        pixel_mm=None if distance is None else distance / abs(camera["K"][1][1]),
+    )
 
 
 def _stems(skip: str | Path | Collection[str]) -> frozenset[str]:

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
+from synthray.evaluate import Case
 from synthray.experiment.chest import REDRAW
+from synthray.experiment.people import RealPerson
+
+
+def _no_real_images(_: Path) -> list[Case]:
+    return []
 
 
 @dataclass(frozen=True)
@@ -16,9 +23,9 @@ class Arm:
     Attributes:
         name: in tables and folder names.
         about: what is trained on, in a few words.
-        real: None trains on simulated images. Else on real images by two-fold cross-validation over people, so that
-            every image is scored by a network that has not seen its person: on this many of the fold, 0 for all.
-        people: which simulated people.
+        real: None trains on simulated images. Else on real images by cross-validation over people, so that every image
+            is scored by a network that has not seen its person: on this many of the fold, 0 for all.
+        people: which simulated people: real CTs and their morphs, built-in bodies, or both.
         most_people: at most so many of them, the first; None for all.
         share_of_views: of each person.
         redraw: fresh physics for each use of a march; None trains on the stored images as they are.
@@ -33,11 +40,6 @@ class Arm:
     share_of_views: float = 1.0
     redraw: Mapping[str, Any] | None = field(default_factory=lambda: REDRAW)
     training: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def folds(self) -> int:
-        """Networks that are trained for one seed."""
-        return 1 if self.real is None else 2
 
 
 @dataclass(frozen=True)
@@ -83,10 +85,16 @@ class Experiment:
         name: on the command line.
         title: of the report.
         question: what is asked, in a sentence or two.
-        structures: what the networks learn, in order.
-        scored: the structure that the tables are about.
+        dataset: name of the simulated images; experiments that share it share them.
+        recipe: the recipe of these images, from the real people at hand and the size.
+        real: real images with truth in a data folder; none without it.
+        structures, landmarks: what the networks learn, in order.
+        scored: the structure that the tables are about; None for the mean over all structures.
         reference: the arm that others are compared with, image by image.
         arms: the arms at a size.
+        training: settings of all arms over the defaults, see `TrainConfig`.
+        people_folds: 1 trains on the people of split `train` and scores those of `val`. More: cross-validation, every
+            simulated person is scored by a network that has not seen them.
         few: names of the arms at size `small` and `tiny`; empty for all.
         operating_sensitivity: also tell precision and F1 where the pooled sensitivity is this; None to leave it out.
         published: rows of (what, figure, source) to set beside ours.
@@ -95,10 +103,20 @@ class Experiment:
     name: str
     title: str
     question: str
+    dataset: str
+    recipe: Callable[[Sequence[RealPerson], Size], Mapping[str, Any]]
     structures: tuple[str, ...]
-    scored: str
     reference: str
     arms: Callable[[Size], Sequence[Arm]]
+    real: Callable[[Path], list[Case]] = _no_real_images
+    landmarks: tuple[str, ...] = ()
+    scored: str | None = None
+    training: Mapping[str, Any] = field(default_factory=dict)
+    people_folds: int = 1
     few: tuple[str, ...] = ()
     operating_sensitivity: float | None = None
     published: tuple[tuple[str, str, str], ...] = ()
+
+    def folds(self, arm: Arm) -> int:
+        """Networks that are trained for one seed of an arm."""
+        return self.people_folds if arm.real is None else max(2, self.people_folds)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from synthray.evaluate import Case, read_folder
 from synthray.experiment.people import RealPerson
 
 LUNGS = ("lung", "left_lung", "right_lung")
@@ -74,6 +76,18 @@ def real_entries(people: Sequence[RealPerson]) -> list[dict[str, Any]]:
         {"ct": str(person.folder.resolve()), "split": "val" if person is scored else "train", "name": person.name}
         for person in people
     ]
+
+
+def real_chest_xrays(root: Path, structures: Sequence[str], scored: str) -> list[Case]:
+    """The real chest X-rays of a data folder whose mask of the scored structure is known, in the order of their names.
+
+    Where an `index.json` says which lung masks are usable (`lung_ok`), only those. None when there is no such folder.
+    """
+    folder = root / "xray" / "chest_lungs"
+    if not (folder / "images").is_dir():
+        return []
+    where = {"lung_ok": True} if (folder / "index.json").is_file() else None
+    return [case for case in read_folder(folder, where=where).cases(structures) if scored in case.masks]
 
 
 def chest_recipe(

@@ -3,17 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from synthray.evaluate import Case
 from synthray.experiment.arms import Arm, Experiment, Size
-from synthray.experiment.chest import LUNGS, RANDOMISATION, REDRAW
+from synthray.experiment.chest import (
+    KEEP_LARGEST,
+    LUNGS,
+    RANDOMISATION,
+    REDRAW,
+    chest_recipe,
+    real_chest_xrays,
+    real_entries,
+)
+from synthray.experiment.people import RealPerson
 
 # Real training images are few: networks that learn from all of them, and from a handful.
 _FEW_REAL = (5, 10, 20)
 _OPACITY: Mapping[str, Any] = MappingProxyType(
     {**REDRAW, "opacities": {**REDRAW["opacities"], "probability": 0.8, "mask": "opacity"}}
 )
+
+_TRAINING: Mapping[str, Any] = MappingProxyType({"keep_largest": KEEP_LARGEST, "augment": RANDOMISATION})
+_SEED = 1
+
+
+def _people(people: Sequence[RealPerson], size: Size) -> Mapping[str, Any]:
+    """Frontal chest X-rays of real people, deformed copies of those who are not held out, and bodies."""
+    real = real_entries(people)
+    morphs = [
+        {
+            **entry,
+            "morph": {"seed": _SEED, "amplitude_mm": 8, "tissue": 1},
+            "count": size.morphs,
+            "name": f"{entry['name']}-morph",
+        }
+        for entry in real
+        if size.morphs and entry["split"] == "train"
+    ]
+    common: dict[str, Any] = {"region": "chest"}
+    if size.body_voxel_mm is not None:
+        common["voxel_mm"] = size.body_voxel_mm
+    bodies = [
+        {**common, "body": _SEED, "count": size.bodies},
+        {**common, "body": _SEED + size.bodies, "count": size.held_out_bodies, "split": "val"},
+    ]
+    turns = len(real) + size.morphs * len(morphs) + size.bodies + size.held_out_bodies
+    return chest_recipe(f"chest-{size.name}", [*real, *morphs, *bodies], turns, size.rows, size.views, _SEED)
+
+
+def _lung_images(root: Path) -> list[Case]:
+    return real_chest_xrays(root, LUNGS, "lung")
+
+
+def _opacity_images(root: Path) -> list[Case]:
+    return real_chest_xrays(root, ("opacity", "lung"), "opacity")
 
 
 def _real_arms() -> list[Arm]:
@@ -75,6 +121,10 @@ def _scaling(size: Size) -> Sequence[Arm]:
 
 LUNG_EXPERIMENT = Experiment(
     name="lungs",
+    dataset="chest",
+    recipe=_people,
+    real=_lung_images,
+    training=_TRAINING,
     title="Lungs on real chest X-rays: trained on simulation, trained on real",
     question=(
         "Does a network that has seen simulated X-rays only outline lungs on real ones as well as the same network "
@@ -88,6 +138,10 @@ LUNG_EXPERIMENT = Experiment(
 )
 COVID_EXPERIMENT = Experiment(
     name="covid",
+    dataset="chest",
+    recipe=_people,
+    real=_opacity_images,
+    training=_TRAINING,
     title="Opacities on real chest X-rays, trained on simulated ones",
     question="Are pulmonary opacities found on real X-rays by a network that has seen simulated ones only?",
     structures=("opacity", "lung"),
@@ -101,6 +155,10 @@ COVID_EXPERIMENT = Experiment(
 )
 ABLATION_EXPERIMENT = Experiment(
     name="ablation",
+    dataset="chest",
+    recipe=_people,
+    real=_lung_images,
+    training=_TRAINING,
     title="What realism and randomisation each do for lungs on real chest X-rays",
     question="Which matters: how real the simulated pixels are, or how much they are randomised?",
     structures=LUNGS,
@@ -111,6 +169,10 @@ ABLATION_EXPERIMENT = Experiment(
 )
 SCALING_EXPERIMENT = Experiment(
     name="scaling",
+    dataset="chest",
+    recipe=_people,
+    real=_lung_images,
+    training=_TRAINING,
     title="How the score on real chest X-rays grows with simulated people and images",
     question="Does more simulation help, and is it people or views that count?",
     structures=LUNGS,

@@ -11,7 +11,10 @@ import numpy as np
 from synthray.evaluate import Counts, bootstrap_interval
 from synthray.experiment.arms import Arm, Experiment
 from synthray.experiment.curves import Histogram, at_sensitivity, bootstrap_f1
-from synthray.experiment.trials import Scored, Trial
+from synthray.experiment.outcomes import Scored, Trial
+
+# Normalised cross-correlation with the ideal heatmap from which on a landmark counts as found (Gao et al. 2023).
+DETECTED = 0.9
 
 
 @dataclass(frozen=True)
@@ -22,8 +25,11 @@ class Row:
         arm, about: which.
         trained_on: images that each of its networks was trained on.
         n: scored images.
-        dice, ci95: mean over images of the mean over seeds, with the interval over people.
+        dice, ci95: of the scored structure: mean over images of the mean over seeds, with the interval over people.
         seed_dice: mean Dice of each seed.
+        structures: mean Dice of each structure.
+        landmarks: mean, sd and median error over images and landmarks, the fraction detected and the mean error of
+            those; None without landmarks.
         difference, difference_ci95: mean Dice minus the reference arm's on the same images, with the paired interval;
             None for the reference itself or when it has not run.
         pooled: pooled precision, F1 and its interval at the experiment's sensitivity, and pooled scores at the
@@ -38,6 +44,8 @@ class Row:
     dice: float
     ci95: tuple[float, float]
     seed_dice: tuple[float, ...]
+    structures: Mapping[str, float]
+    landmarks: Mapping[str, float] | None
     difference: float | None
     difference_ci95: tuple[float, float] | None
     pooled: Mapping[str, Any]
@@ -88,13 +96,14 @@ def _row(
     mine: Mapping[str, list[Scored]],
     reference: Mapping[str, list[Scored]],
 ) -> Row:
-    dice = {name: _mean_dice(outcomes) for name, outcomes in mine.items()}
+    scored = experiment.scored
+    dice = {name: _mean_dice(outcomes, scored) for name, outcomes in mine.items()}
     people = [outcomes[0].person for outcomes in mine.values()]
-    seeds = np.array([[outcome.counts.dice for outcome in outcomes] for outcomes in mine.values()]).mean(axis=0)
+    seeds = np.array([[outcome.dice(scored) for outcome in outcomes] for outcomes in mine.values()]).mean(axis=0)
     shared = [name for name in mine if name in reference]
     difference, interval = None, None
     if shared and arm.name != experiment.reference:
-        apart = [dice[name] - _mean_dice(reference[name]) for name in shared]
+        apart = [dice[name] - _mean_dice(reference[name], scored) for name in shared]
         difference = float(np.mean(apart))
         interval = bootstrap_interval(apart, [mine[name][0].person for name in shared])
     return Row(
@@ -105,21 +114,49 @@ def _row(
         dice=float(np.mean(list(dice.values()))),
         ci95=bootstrap_interval(list(dice.values()), people),
         seed_dice=tuple(float(value) for value in seeds),
+        structures=_structures([outcome for outcomes in mine.values() for outcome in outcomes]),
+        landmarks=_landmarks([outcome for outcomes in mine.values() for outcome in outcomes]),
         difference=difference,
         difference_ci95=interval,
-        pooled={} if experiment.operating_sensitivity is None else _pooled(mine, experiment.operating_sensitivity),
+        pooled=_pooled(experiment, mine),
         minutes=float(np.mean([trial.seconds for trial in trials])) / 60,
     )
 
 
-def _mean_dice(outcomes: Sequence[Scored]) -> float:
-    return float(np.mean([outcome.counts.dice for outcome in outcomes]))
+def _mean_dice(outcomes: Sequence[Scored], structure: str | None) -> float:
+    return float(np.mean([outcome.dice(structure) for outcome in outcomes]))
 
 
-def _pooled(mine: Mapping[str, list[Scored]], sensitivity: float) -> dict[str, Any]:
-    histograms: list[Histogram] = [np.sum([o.histogram for o in outcomes], axis=0) for outcomes in mine.values()]
+def _structures(outcomes: Sequence[Scored]) -> dict[str, float]:
+    names = list(dict.fromkeys(name for outcome in outcomes for name in outcome.counts))
+    held = {name: [outcome.counts[name].dice for outcome in outcomes if name in outcome.counts] for name in names}
+    return {name: float(np.mean(values)) for name, values in held.items()}
+
+
+def _landmarks(outcomes: Sequence[Scored]) -> dict[str, float] | None:
+    errors = np.array([error for outcome in outcomes for error in outcome.errors.values()])
+    if not len(errors):
+        return None
+    sure = np.array([outcome.confidence[name] for outcome in outcomes for name in outcome.errors]) >= DETECTED
+    return {
+        "mean": float(errors.mean()),
+        "sd": float(errors.std()),
+        "median": float(np.median(errors)),
+        "detected": float(sure.mean()),
+        "mean_of_detected": float(errors[sure].mean()) if sure.any() else float("nan"),
+    }
+
+
+def _pooled(experiment: Experiment, mine: Mapping[str, list[Scored]]) -> dict[str, Any]:
+    """Scores over the pixels of all images together; empty when the experiment doesn't ask for them."""
+    structure, sensitivity = experiment.scored, experiment.operating_sensitivity
+    if structure is None or sensitivity is None:
+        return {}
+    histograms: list[Histogram] = [
+        np.sum([o.histogram for o in outcomes if o.histogram is not None], axis=0) for outcomes in mine.values()
+    ]
     people = [outcomes[0].person for outcomes in mine.values()]
-    counts = sum((o.counts for outcomes in mine.values() for o in outcomes), Counts(0, 0, 0, 0))
+    counts = sum((o.counts[structure] for outcomes in mine.values() for o in outcomes), Counts(0, 0, 0, 0))
     return {
         "sensitivity": sensitivity,
         **at_sensitivity(histograms, sensitivity),

@@ -19,10 +19,11 @@ from synthray.evaluate import (
     write_report,
 )
 from synthray.evaluate.report import Block
-from synthray.experiment.compare import Row
+from synthray.experiment.compare import DETECTED, Row
 from synthray.experiment.curves import pooled_curve
 from synthray.experiment.development import DEVELOPMENT_STEMS
-from synthray.experiment.trials import Material, Trial
+from synthray.experiment.outcomes import Trial
+from synthray.experiment.trials import Material
 
 _WORST = 8
 _TITLES = {
@@ -44,8 +45,11 @@ def write_experiment_report(
     curves = _curves(trials)
     if experiment.operating_sensitivity is not None and curves:
         sections.append(Section("Precision and sensitivity, real pixels pooled", curves))
-    if worst := _worst(trials):
+    if worst := _worst(trials, experiment.scored):
         sections.append(Section("Worst real cases", worst))
+    if experiment.published:
+        published = Table(["what", "figure", "source"], experiment.published)
+        sections.append(Section("Published figures", [published]))
     sections.append(Section("What was done", [Paragraph(_method(material, real_people))]))
     return write_report(folder / "report.html", experiment.title, f"Size {material.size.name}.", sections)
 
@@ -73,14 +77,42 @@ def _blocks(material: Material, rows: Sequence[Row]) -> list[Block]:
         ]
         for row in rows
     ]
+    what = f"of '{material.experiment.scored}'" if material.experiment.scored else "over structures"
     caption = (
-        f"Mean Dice of '{material.experiment.scored}' over images, with bootstrap intervals over people; the reference "
-        f"is {material.experiment.reference}, compared image by image."
+        f"Mean Dice {what} over images, with bootstrap intervals over people; the reference is "
+        f"{material.experiment.reference}, compared image by image."
     )
     blocks: list[Block] = [Table(header, cells, caption)]
+    if len(rows[0].structures) > 1:
+        blocks.append(_structure_table(rows))
+    if any(row.landmarks for row in rows):
+        blocks.append(_landmark_table(rows))
     if any(row.pooled for row in rows):
         blocks.append(_pooled_table(material, rows))
     return blocks
+
+
+def _structure_table(rows: Sequence[Row]) -> Table:
+    names = list(rows[0].structures)
+    cells = [[row.arm, *(f"{row.structures.get(name, float('nan')):.3f}" for name in names)] for row in rows]
+    return Table(["arm", *names], cells, "Mean Dice of each structure.")
+
+
+def _landmark_table(rows: Sequence[Row]) -> Table:
+    header = ["arm", "error, mm at the detector", "median", "detected", "error of detected"]
+    cells = [
+        [
+            row.arm,
+            f"{row.landmarks['mean']:.2f} ± {row.landmarks['sd']:.2f}",
+            f"{row.landmarks['median']:.2f}",
+            f"{row.landmarks['detected']:.0%}",
+            f"{row.landmarks['mean_of_detected']:.2f}",
+        ]
+        for row in rows
+        if row.landmarks
+    ]
+    caption = f"Over images and landmarks; detected: correlation with the ideal heatmap of {DETECTED:g} or more."
+    return Table(header, cells, caption)
 
 
 def _pooled_table(material: Material, rows: Sequence[Row]) -> Table:
@@ -100,15 +132,14 @@ def _pooled_table(material: Material, rows: Sequence[Row]) -> Table:
         ]
         for row in rows
     ]
-    blank = [""] * (len(header) - 3)
-    published = [[what, "", figure, *blank] for what, figure, _ in material.experiment.published]
-    return Table(header, [*cells, *published], "All pixels of all images pooled.")
+    return Table(header, cells, "All pixels of all images pooled.")
 
 
 def _curves(trials: Sequence[Trial]) -> list[Block]:
     series = []
     for arm in dict.fromkeys(trial.arm for trial in trials):
-        held = [image.histogram for trial in trials if trial.arm == arm for image in trial.scored.get("real", ())]
+        images = [image for trial in trials if trial.arm == arm for image in trial.scored.get("real", ())]
+        held = [image.histogram for image in images if image.histogram is not None]
         if held:
             sensitivity, precision = pooled_curve(held)
             shown = sensitivity > 0
@@ -116,11 +147,11 @@ def _curves(trials: Sequence[Trial]) -> list[Block]:
     return [LineChart(series, "sensitivity", "precision", "One point per threshold.", y_range=(0, 1))] if series else []
 
 
-def _worst(trials: Sequence[Trial]) -> list[Block]:
+def _worst(trials: Sequence[Trial], structure: str | None) -> list[Block]:
     """The real images that the first arm does worst on, as its first seed sees them."""
     arm = trials[0].arm
     held = [
-        (image.counts.dice, image.id, trial.folder / "pictures" / f"{image.id}.jpg")
+        (image.dice(structure), image.id, trial.folder / "pictures" / f"{image.id}.jpg")
         for trial in trials
         if trial.arm == arm and trial.seed == 0
         for image in trial.scored.get("real", ())

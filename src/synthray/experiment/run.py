@@ -6,29 +6,28 @@ import json
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from synthray.dataset import Dataset, generate
 from synthray.dataset.public import find_data
 from synthray.errors import InputError
-from synthray.evaluate import Case, dataset_cases
+from synthray.evaluate import sample_case
 from synthray.experiment.arms import SIZES, Arm, Experiment, Size
-from synthray.experiment.chest import chest_recipe, real_entries
 from synthray.experiment.chest_experiments import CHEST_EXPERIMENTS
 from synthray.experiment.compare import Row, compare
 from synthray.experiment.development import DEVELOPMENT_STEMS
+from synthray.experiment.outcomes import Trial
 from synthray.experiment.people import RealPerson, prepare_people
-from synthray.experiment.real import real_cases
 from synthray.experiment.report import write_experiment_report
-from synthray.experiment.trials import Material, Trial, run_trial
+from synthray.experiment.trials import Material, run_trial
 from synthray.files import write_atomically
 
 EXPERIMENTS = {experiment.name: experiment for experiment in CHEST_EXPERIMENTS}
 Bar = Callable[[float, float], None]
 Progress = Callable[[str], AbstractContextManager[Bar]]
-_HELD_OUT_IMAGES = 40
-_SEED_OF_PEOPLE = 1
+_SCORED_SIMULATED = 60
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +57,7 @@ def run_experiment(
 ) -> ExperimentResult:
     """Train every arm of an experiment and score it on real and on simulated X-rays.
 
-    The folder holds, for all experiments of one size, `people/` and `SIZE/dataset/`, and for this one
+    The folder holds `people/`, the simulated images `SIZE/DATASET/` that experiments share, and for this one
     `SIZE/NAME/trials/ARM/seed-S-fold-F/`, `SIZE/NAME/scores.json` and `SIZE/NAME/report.html`. What is finished is
     kept: a call after an interruption, or with more arms or seeds, does what is missing.
 
@@ -80,8 +79,8 @@ def run_experiment(
     root = find_data(None if data is None else Path(data))
     people = _people(root, Path(out) / "people", bar)
     with bar("simulate") as step:
-        generate(experiment_recipe(people, chosen_size), folder / "dataset", on_progress=step)
-    material = _material(experiment, chosen_size, Dataset.open(folder / "dataset"), root)
+        generate(experiment.recipe(people, chosen_size), folder / experiment.dataset, on_progress=step)
+    material = _material(experiment, chosen_size, Dataset.open(folder / experiment.dataset), root)
     wanted = _arms(experiment, chosen_size, arms, has_cts=bool(people), has_real=bool(material.real))
     trials = _trials(material, wanted, seeds or chosen_size.seeds, folder / name / "trials", bar)
     tables = {
@@ -93,32 +92,6 @@ def run_experiment(
     write_atomically(folder / name / "scores.json", (json.dumps(scores, indent=1) + "\n").encode())
     report = write_experiment_report(folder / name, material, trials, tables, len(people))
     return ExperimentResult(report, scores, tables)
-
-
-def experiment_recipe(people: Sequence[RealPerson], size: Size) -> dict[str, Any]:
-    """The simulated images that the chest experiments of one size share."""
-    real = real_entries(people)
-    morphs = [
-        {
-            **entry,
-            "morph": {"seed": _SEED_OF_PEOPLE, "amplitude_mm": 8, "tissue": 1},
-            "count": size.morphs,
-            "name": f"{entry['name']}-morph",
-        }
-        for entry in real
-        if size.morphs and entry["split"] == "train"
-    ]
-    common: dict[str, Any] = {"region": "chest"}
-    if size.body_voxel_mm is not None:
-        common["voxel_mm"] = size.body_voxel_mm
-    first = _SEED_OF_PEOPLE
-    bodies = [
-        {**common, "body": first, "count": size.bodies},
-        {**common, "body": first + size.bodies, "count": size.held_out_bodies, "split": "val"},
-    ]
-    turns = len(real) + size.morphs * len(morphs) + size.bodies + size.held_out_bodies
-    entries = [*real, *morphs, *bodies]
-    return chest_recipe(f"chest-{size.name}", entries, turns, size.rows, size.views, _SEED_OF_PEOPLE)
 
 
 def _silent(_: str) -> AbstractContextManager[Bar]:
@@ -146,13 +119,11 @@ def _people(root: Path | None, folder: Path, bar: Progress) -> list[RealPerson]:
 
 
 def _material(experiment: Experiment, size: Size, dataset: Dataset, root: Path | None) -> Material:
-    xrays = None if root is None else root / "xray" / "chest_lungs"
-    real: list[Case] = []
-    if xrays is not None and (xrays / "images").is_dir():
-        real = real_cases(xrays, experiment.structures, experiment.scored)
-    simulated = [case for case in dataset_cases(dataset, "val") if experiment.scored in case.masks]
-    stride = max(1, len(simulated) // _HELD_OUT_IMAGES)
-    return Material(experiment, size, dataset, real, simulated[::stride])
+    real = [] if root is None else experiment.real(root)
+    split = "val" if experiment.people_folds == 1 else None
+    count = sum(1 for _ in dataset.samples(split)) if split else len(dataset)
+    shown = islice(dataset.samples(split), 0, None, max(1, count // _SCORED_SIMULATED))
+    return Material(experiment, size, dataset, real, [(s.truth["person"], sample_case(s)) for s in shown])
 
 
 def _arms(
@@ -174,7 +145,9 @@ def _arms(
 
 
 def _trials(material: Material, arms: Sequence[Arm], seeds: int, folder: Path, bar: Progress) -> list[Trial]:
-    plan = [(arm, seed, fold) for seed in range(seeds) for arm in arms for fold in range(arm.folds)]
+    plan = [
+        (arm, seed, fold) for seed in range(seeds) for arm in arms for fold in range(material.experiment.folds(arm))
+    ]
     done = []
     for number, (arm, seed, fold) in enumerate(plan):
         place = folder / arm.name / f"seed-{seed}-fold-{fold}"

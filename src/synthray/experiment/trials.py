@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,11 @@ import numpy.typing as npt
 
 from synthray.dataset import Dataset, Redraw
 from synthray.errors import InputError
-from synthray.evaluate import Case, Counts
+from synthray.evaluate import Case
 from synthray.evaluate.scoring import score_case
 from synthray.experiment.arms import Arm, Experiment, Size
-from synthray.experiment.chest import KEEP_LARGEST, RANDOMISATION
-from synthray.experiment.curves import Histogram, probability_histogram
+from synthray.experiment.curves import probability_histogram
+from synthray.experiment.outcomes import Scored, Trial, read_trial, write_trial
 from synthray.experiment.real import fold_of, person_of, real_source
 from synthray.files import write_atomically
 from synthray.models import load_model
@@ -26,46 +25,6 @@ from synthray.train import ArraySource, TrainConfig, fit
 from synthray.train.pool import PoolSource, load_pool
 
 Bar = Callable[[float, float], None]
-TRIAL = "trial.json"
-
-
-@dataclass(frozen=True, eq=False)
-class Scored:
-    """One image's outcome.
-
-    Attributes:
-        id: of the image.
-        person: whose it is.
-        counts: pixels of the scored structure at the model's threshold.
-        histogram: its pixels by probability, before any clean-up; see `probability_histogram`.
-    """
-
-    id: str
-    person: str
-    counts: Counts
-    histogram: Histogram
-
-
-@dataclass(frozen=True, eq=False)
-class Trial:
-    """A finished trial.
-
-    Attributes:
-        arm, seed, fold: which.
-        steps, seconds: of the training.
-        images: images that were trained on: marches, or real ones.
-        scored: data (`real`, `simulated`) -> outcomes.
-        folder: holds the model, `trial.json` and `pictures/`.
-    """
-
-    arm: str
-    seed: int
-    fold: int
-    steps: int
-    seconds: float
-    images: int
-    scored: Mapping[str, tuple[Scored, ...]]
-    folder: Path
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,14 +35,14 @@ class Material:
         experiment, size: of which kind and how large.
         dataset: the simulated images.
         real: real images with truth; empty when there are none.
-        held_out: simulated images of people in split `val`.
+        simulated: simulated images to score, with the number of the person shown.
     """
 
     experiment: Experiment
     size: Size
     dataset: Dataset
     real: Sequence[Case]
-    held_out: Sequence[Case]
+    simulated: Sequence[tuple[int, Case]]
 
 
 def run_trial(material: Material, arm: Arm, seed: int, fold: int, folder: Path, on_progress: Bar) -> Trial:
@@ -92,50 +51,64 @@ def run_trial(material: Material, arm: Arm, seed: int, fold: int, folder: Path, 
     Raises:
         InputError: there is nothing to train on, or the folder holds something else.
     """
-    kept = _read(folder, arm.name, seed, fold)
+    kept = read_trial(folder, arm.name, seed, fold)
     if kept is not None:
         return kept
-    source, config = _source(material, arm, seed, fold), training_config(arm, material.size)
+    experiment = material.experiment
+    source, config = _source(material, arm, seed, fold), training_config(experiment, arm, material.size)
     trained = fit(
         source, None, config, folder / "run", seed=seed, on_progress=lambda at: on_progress(at.step, config.steps)
     )
-    structure = material.experiment.scored
-    folds = fold_of(material.real, arm.folds, seed)
-    real = [case for case, place in zip(material.real, folds, strict=True) if place == fold]
-    scored = {"real": tuple(_score(real, folder, structure, pictures=seed == 0))} if real else {}
-    if fold == 0 and material.held_out:
-        scored["simulated"] = tuple(_score(material.held_out, folder, structure, pictures=False))
+    cases = {"real": _of_fold(material.real, experiment.folds(arm), seed, fold), "simulated": []}
+    if arm.real is None:
+        cases["simulated"] = [c for person, c in material.simulated if person % experiment.people_folds == fold]
+    elif fold == 0:
+        cases["simulated"] = [case for _, case in material.simulated]
+    scored = {
+        data: tuple(_score(experiment, images, folder, pictures=data == "real" and seed == 0))
+        for data, images in cases.items()
+        if images
+    }
     images = len(source.stored.images if isinstance(source, PoolSource) else source.data.images)
     trial = Trial(arm.name, seed, fold, trained.steps, round(trained.seconds, 1), images, scored, folder)
-    write_atomically(folder / TRIAL, (json.dumps(_plain(trial)) + "\n").encode())
+    write_trial(trial)
     return trial
 
 
-def training_config(arm: Arm, size: Size) -> TrainConfig:
-    """The experiment's training settings with the arm's own over them."""
+def training_config(experiment: Experiment, arm: Arm, size: Size) -> TrainConfig:
+    """The training settings of the size, the experiment and the arm, each over the one before."""
     settings: dict[str, Any] = {
         "size": size.side,
         "batch": size.batch,
         "steps": size.steps,
         "validate_every": size.steps,
         "checkpoint_every": 200,
-        "keep_largest": KEEP_LARGEST,
-        "augment": RANDOMISATION,
     }
-    return TrainConfig.model_validate({**settings, **arm.training})
+    return TrainConfig.model_validate({**settings, **experiment.training, **arm.training})
+
+
+def _of_fold(cases: Sequence[Case], folds: int, seed: int, fold: int, *, others: bool = False) -> list[Case]:
+    """The real images of a fold, or those of the other folds."""
+    places = fold_of(cases, folds, seed)
+    return [case for case, place in zip(cases, places, strict=True) if (place == fold) != others]
 
 
 def _source(material: Material, arm: Arm, seed: int, fold: int) -> ArraySource | PoolSource:
-    structures = material.experiment.structures
+    experiment = material.experiment
     if arm.real is not None:
-        folds = fold_of(material.real, arm.folds, seed)
-        others = [case for case, place in zip(material.real, folds, strict=True) if place != fold]
-        return real_source(others, structures, material.size.side, arm.real, seed)
+        cases = _of_fold(material.real, experiment.folds(arm), seed, fold, others=True)
+        if not cases:
+            raise InputError(f"arm {arm.name}: real X-rays of two people at least are needed")
+        names = experiment.structures, experiment.landmarks
+        return real_source(cases, *names, material.size.side, arm.real, seed)
     redraw = None if arm.redraw is None else Redraw.model_validate(arm.redraw)
-    pool = load_pool(material.dataset, "train", redraw, structures)
+    pool = load_pool(material.dataset, "train", redraw, experiment.structures, experiment.landmarks)
     if pool is None:
         raise InputError(f"{material.dataset.folder}: nobody is in split 'train'")
-    return pool.subset(chosen_samples(material.dataset, pool, arm))
+    chosen = chosen_samples(material.dataset, pool, arm)
+    if experiment.people_folds > 1:
+        chosen &= pool.people % experiment.people_folds != fold
+    return pool.subset(chosen)
 
 
 def chosen_samples(dataset: Dataset, pool: PoolSource, arm: Arm) -> npt.NDArray[np.bool_]:
@@ -154,54 +127,17 @@ def chosen_samples(dataset: Dataset, pool: PoolSource, arm: Arm) -> npt.NDArray[
     return chosen
 
 
-def _score(cases: Sequence[Case], folder: Path, structure: str, *, pictures: bool) -> Iterator[Scored]:
+def _score(experiment: Experiment, cases: Sequence[Case], folder: Path, *, pictures: bool) -> Iterator[Scored]:
     model = load_model(folder / "run")
     predictions = predict_each(model, [case.image for case in cases])
     for case, prediction in zip(cases, predictions, strict=True):
-        histogram = probability_histogram(prediction.probability(structure), case.masks[structure])
+        histogram = None
+        if experiment.operating_sensitivity is not None and experiment.scored is not None:
+            probability = prediction.probability(experiment.scored)
+            histogram = probability_histogram(probability, case.masks[experiment.scored])
         outcome = score_case(case, prediction)
         if pictures:
             write_atomically(folder / "pictures" / f"{case.id}.jpg", outcome.picture)
-        yield Scored(case.id, person_of(case), outcome.counts[structure], histogram)
-
-
-def _plain(trial: Trial) -> dict[str, Any]:
-    def one(image: Scored) -> dict[str, Any]:
-        c = image.counts
-        return {
-            "id": image.id,
-            "person": image.person,
-            "counts": [c.tp, c.fp, c.fn, c.tn],
-            "histogram": image.histogram.tolist(),
-        }
-
-    return {
-        "arm": trial.arm,
-        "seed": trial.seed,
-        "fold": trial.fold,
-        "steps": trial.steps,
-        "seconds": trial.seconds,
-        "images": trial.images,
-        "scored": {data: [one(image) for image in images] for data, images in trial.scored.items()},
-    }
-
-
-def _read(folder: Path, arm: str, seed: int, fold: int) -> Trial | None:
-    """The finished trial in a folder; None when there is none."""
-    path = folder / TRIAL
-    if not path.is_file():
-        return None
-    try:
-        held = json.loads(path.read_text(encoding="utf-8"))
-        if (held["arm"], held["seed"], held["fold"]) != (arm, seed, fold):
-            raise ValueError(f"is of arm {held['arm']}, seed {held['seed']}, fold {held['fold']}")
-        scored = {
-            data: tuple(
-                Scored(i["id"], i["person"], Counts(*i["counts"]), np.array(i["histogram"], dtype=np.int64))
-                for i in images
-            )
-            for data, images in held["scored"].items()
-        }
-        return Trial(arm, seed, fold, held["steps"], held["seconds"], held["images"], scored, folder)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: not a finished trial ({error}); remove it to run the trial again") from None
+        scale = 1.0 if case.pixel_mm is None else case.pixel_mm
+        errors = {name: scale * error for name, error in outcome.error_px.items()}
+        yield Scored(case.id, person_of(case), outcome.counts, errors, outcome.confidence, histogram)
