@@ -190,6 +190,43 @@ def test_a_damaged_trial_is_named(lungs_without_data):
     path.write_text(kept, encoding="utf-8")
 
 
+@pytest.mark.usefixtures("without_data")
+def test_the_hip_experiment_crosses_people_and_scores_landmarks(tmp_path):
+    found = run_experiment("hip", tmp_path, size="tiny", arms=["realistic-strong"])
+    row = found.tables["simulated"][0]
+    people = SIZES["tiny"].bodies
+    assert row.n == people * SIZES["tiny"].views * 2
+    assert row.trained_on == row.n // 2
+    assert set(row.structures) == {"hip_left", "hip_right", "vertebrae", "sacrum", "femur_left", "femur_right"}
+    assert row.landmarks["mean"] > 0
+    assert "Landmark" in found.report.read_text(encoding="utf-8") or "landmarks" in found.report.read_text()
+    trials = sorted((tmp_path / "tiny" / "hip" / "trials" / "realistic-strong").iterdir())
+    scored = [json.loads((trial / "trial.json").read_text())["scored"]["simulated"] for trial in trials]
+    shown = [{image["person"] for image in images} for images in scored]
+    assert len(shown) == 2
+    assert not shown[0] & shown[1]
+
+
+@pytest.mark.usefixtures("without_data")
+def test_the_hip_experiment_takes_a_deepfluoro_file(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    rng = np.random.default_rng(0)
+    with h5py.File(tmp_path / "real.h5", "w") as file:
+        names = file.create_group("land-names")
+        for number, name in enumerate(("FH-l", "FH-r")):
+            names[f"land-{number:02d}"] = name
+        for specimen in ("01", "02", "03"):
+            group = file.create_group(specimen)
+            group["projs"] = rng.random((2, 36, 36)).astype(np.float32)
+            group["segs"] = rng.integers(0, 7, (2, 36, 36)).astype(np.uint8)
+            group["lands"] = np.tile([[10.0, 20.0], [15.0, 25.0]], (2, 1, 1))
+    found = run_experiment("hip", tmp_path, size="tiny", real=tmp_path / "real.h5", arms=["realistic-regular", "real"])
+    assert [(row.arm, row.n) for row in found.tables["real"]] == [("realistic-regular", 6), ("real", 6)]
+    assert 0 < found.tables["real"][1].landmarks["mean"] < 1436 * 0.194 * 1.5
+    with pytest.raises(InputError, match="no such file or folder of real X-rays"):
+        run_experiment("hip", tmp_path, size="tiny", real=tmp_path / "none.h5")
+
+
 def test_real_images_are_scored_by_networks_that_have_not_seen_them(shared_data, tmp_path):
     (tmp_path / "data" / "ct").mkdir(parents=True)
     (tmp_path / "data" / "ct" / "one").symlink_to(shared_data / "ct" / "imlab_chest_id001")

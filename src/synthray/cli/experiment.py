@@ -12,10 +12,11 @@ from synthray.cli.console import JsonFlag, emit, out_console, progress_bar
 
 
 def experiment(
-    name: Annotated[str, typer.Argument(help="lungs, covid, ablation or scaling.")],
+    name: Annotated[str, typer.Argument(help="lungs, covid, ablation, scaling or hip.")],
     out: Annotated[Path, typer.Option(help="Folder of experiments; run again to go on.")] = Path("experiments"),
     small: Annotated[bool, typer.Option("--small", help="Minutes instead of hours; the figures mean less.")] = False,
     data: Annotated[Path | None, typer.Option(help="Folder with ct/ and xray/; SYNTHRAY_DATA by default.")] = None,
+    real: Annotated[Path | None, typer.Option(help="Real X-rays with truth: a folder; for hip an HDF5 file.")] = None,
     arm: Annotated[list[str] | None, typer.Option(help="Only this arm; may be repeated.")] = None,
     seeds: Annotated[int | None, typer.Option(help="Repetitions of each arm.", min=1)] = None,
     as_json: JsonFlag = False,
@@ -31,6 +32,7 @@ def experiment(
         out,
         size="small" if small else "full",
         data=data,
+        real=real,
         arms=arm,
         seeds=seeds,
         progress=progress_bar,

@@ -12,10 +12,6 @@ from synthray.experiment.chest import REDRAW
 from synthray.experiment.people import RealPerson
 
 
-def _no_real_images(_: Path) -> list[Case]:
-    return []
-
-
 @dataclass(frozen=True)
 class Arm:
     """One way to train that is compared with others; everything else is the same in all arms.
@@ -54,6 +50,7 @@ class Size:
         morphs: deformed copies of each real CT, beside itself.
         views: simulated images of each person.
         seeds: repetitions of each arm.
+        people_folds: folds of cross-validation over simulated people, where an experiment crosses them.
         body_voxel_mm: of the built-in bodies; None for the usual.
     """
 
@@ -67,13 +64,14 @@ class Size:
     morphs: int
     views: int
     seeds: int
+    people_folds: int
     body_voxel_mm: float | None = None
 
 
 SIZES = {
-    "full": Size("full", 2400, 16, 128, 160, 48, 4, 11, 12, 2),
-    "small": Size("small", 250, 16, 96, 112, 12, 2, 2, 8, 1),
-    "tiny": Size("tiny", 4, 4, 32, 40, 2, 1, 0, 3, 1, 10.0),
+    "full": Size("full", 2400, 16, 128, 160, 48, 4, 11, 12, 2, 6),
+    "small": Size("small", 250, 16, 96, 112, 12, 2, 2, 8, 1, 2),
+    "tiny": Size("tiny", 4, 4, 32, 40, 2, 1, 0, 3, 1, 2, 10.0),
 }
 
 
@@ -87,14 +85,15 @@ class Experiment:
         question: what is asked, in a sentence or two.
         dataset: name of the simulated images; experiments that share it share them.
         recipe: the recipe of these images, from the real people at hand and the size.
-        real: real images with truth in a data folder; none without it.
+        real: reads real images with truth from a file or folder.
+        real_place: where they lie in a data folder.
         structures, landmarks: what the networks learn, in order.
         scored: the structure that the tables are about; None for the mean over all structures.
         reference: the arm that others are compared with, image by image.
         arms: the arms at a size.
         training: settings of all arms over the defaults, see `TrainConfig`.
-        people_folds: 1 trains on the people of split `train` and scores those of `val`. More: cross-validation, every
-            simulated person is scored by a network that has not seen them.
+        crossed: cross-validation over the simulated people: each is scored by a network that has not seen them. Without
+            it the people of split `train` are trained on and those of `val` scored.
         few: names of the arms at size `small` and `tiny`; empty for all.
         operating_sensitivity: also tell precision and F1 where the pooled sensitivity is this; None to leave it out.
         published: rows of (what, figure, source) to set beside ours.
@@ -108,15 +107,18 @@ class Experiment:
     structures: tuple[str, ...]
     reference: str
     arms: Callable[[Size], Sequence[Arm]]
-    real: Callable[[Path], list[Case]] = _no_real_images
+    real: Callable[[Path], list[Case]]
+    real_place: str
     landmarks: tuple[str, ...] = ()
     scored: str | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
-    people_folds: int = 1
+    crossed: bool = False
     few: tuple[str, ...] = ()
     operating_sensitivity: float | None = None
     published: tuple[tuple[str, str, str], ...] = ()
 
-    def folds(self, arm: Arm) -> int:
+    def folds(self, arm: Arm, size: Size) -> int:
         """Networks that are trained for one seed of an arm."""
-        return self.people_folds if arm.real is None else max(2, self.people_folds)
+        if self.crossed:
+            return size.people_folds
+        return 1 if arm.real is None else 2

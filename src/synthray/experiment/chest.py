@@ -78,14 +78,11 @@ def real_entries(people: Sequence[RealPerson]) -> list[dict[str, Any]]:
     ]
 
 
-def real_chest_xrays(root: Path, structures: Sequence[str], scored: str) -> list[Case]:
-    """The real chest X-rays of a data folder whose mask of the scored structure is known, in the order of their names.
+def real_chest_xrays(folder: Path, structures: Sequence[str], scored: str) -> list[Case]:
+    """The real chest X-rays of a folder whose mask of the scored structure is known, in the order of their names.
 
-    Where an `index.json` says which lung masks are usable (`lung_ok`), only those. None when there is no such folder.
+    Where an `index.json` says which lung masks are usable (`lung_ok`), only those.
     """
-    folder = root / "xray" / "chest_lungs"
-    if not (folder / "images").is_dir():
-        return []
     where = {"lung_ok": True} if (folder / "index.json").is_file() else None
     return [case for case in read_folder(folder, where=where).cases(structures) if scored in case.masks]
 

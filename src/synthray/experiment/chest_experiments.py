@@ -27,7 +27,7 @@ _OPACITY: Mapping[str, Any] = MappingProxyType(
 )
 
 _TRAINING: Mapping[str, Any] = MappingProxyType({"keep_largest": KEEP_LARGEST, "augment": RANDOMISATION})
-_SEED = 1
+_SEED, _REAL = 1, "xray/chest_lungs"
 
 
 def _people(people: Sequence[RealPerson], size: Size) -> Mapping[str, Any]:
@@ -54,12 +54,12 @@ def _people(people: Sequence[RealPerson], size: Size) -> Mapping[str, Any]:
     return chest_recipe(f"chest-{size.name}", [*real, *morphs, *bodies], turns, size.rows, size.views, _SEED)
 
 
-def _lung_images(root: Path) -> list[Case]:
-    return real_chest_xrays(root, LUNGS, "lung")
+def _lung_images(folder: Path) -> list[Case]:
+    return real_chest_xrays(folder, LUNGS, "lung")
 
 
-def _opacity_images(root: Path) -> list[Case]:
-    return real_chest_xrays(root, ("opacity", "lung"), "opacity")
+def _opacity_images(folder: Path) -> list[Case]:
+    return real_chest_xrays(folder, ("opacity", "lung"), "opacity")
 
 
 def _real_arms() -> list[Arm]:
@@ -124,6 +124,7 @@ LUNG_EXPERIMENT = Experiment(
     dataset="chest",
     recipe=_people,
     real=_lung_images,
+    real_place=_REAL,
     training=_TRAINING,
     title="Lungs on real chest X-rays: trained on simulation, trained on real",
     question=(
@@ -141,6 +142,7 @@ COVID_EXPERIMENT = Experiment(
     dataset="chest",
     recipe=_people,
     real=_opacity_images,
+    real_place=_REAL,
     training=_TRAINING,
     title="Opacities on real chest X-rays, trained on simulated ones",
     question="Are pulmonary opacities found on real X-rays by a network that has seen simulated ones only?",
@@ -158,6 +160,7 @@ ABLATION_EXPERIMENT = Experiment(
     dataset="chest",
     recipe=_people,
     real=_lung_images,
+    real_place=_REAL,
     training=_TRAINING,
     title="What realism and randomisation each do for lungs on real chest X-rays",
     question="Which matters: how real the simulated pixels are, or how much they are randomised?",
@@ -172,6 +175,7 @@ SCALING_EXPERIMENT = Experiment(
     dataset="chest",
     recipe=_people,
     real=_lung_images,
+    real_place=_REAL,
     training=_TRAINING,
     title="How the score on real chest X-rays grows with simulated people and images",
     question="Does more simulation help, and is it people or views that count?",

@@ -18,13 +18,14 @@ from synthray.experiment.arms import SIZES, Arm, Experiment, Size
 from synthray.experiment.chest_experiments import CHEST_EXPERIMENTS
 from synthray.experiment.compare import Row, compare
 from synthray.experiment.development import DEVELOPMENT_STEMS
+from synthray.experiment.hip import HIP_EXPERIMENT
 from synthray.experiment.outcomes import Trial
 from synthray.experiment.people import RealPerson, prepare_people
 from synthray.experiment.report import write_experiment_report
 from synthray.experiment.trials import Material, run_trial
 from synthray.files import write_atomically
 
-EXPERIMENTS = {experiment.name: experiment for experiment in CHEST_EXPERIMENTS}
+EXPERIMENTS = {experiment.name: experiment for experiment in (*CHEST_EXPERIMENTS, HIP_EXPERIMENT)}
 Bar = Callable[[float, float], None]
 Progress = Callable[[str], AbstractContextManager[Bar]]
 _SCORED_SIMULATED = 60
@@ -51,6 +52,7 @@ def run_experiment(
     *,
     size: str = "full",
     data: str | Path | None = None,
+    real: str | Path | None = None,
     arms: Collection[str] | None = None,
     seeds: int | None = None,
     progress: Progress | None = None,
@@ -66,6 +68,7 @@ def run_experiment(
         out: folder of experiments.
         size: `full`, `small` or `tiny`; see `SIZES`.
         data: folder with `ct/` and `xray/`; see `find_data`.
+        real: real X-rays with truth, in the experiment's layout, in place of those in the data folder.
         arms: names of the arms to run; those of the size by default.
         seeds: repetitions; those of the size by default.
         progress: makes a progress bar for each step.
@@ -80,7 +83,9 @@ def run_experiment(
     people = _people(root, Path(out) / "people", bar)
     with bar("simulate") as step:
         generate(experiment.recipe(people, chosen_size), folder / experiment.dataset, on_progress=step)
-    material = _material(experiment, chosen_size, Dataset.open(folder / experiment.dataset), root)
+    material = _material(
+        experiment, chosen_size, Dataset.open(folder / experiment.dataset), _xrays(experiment, real, root)
+    )
     wanted = _arms(experiment, chosen_size, arms, has_cts=bool(people), has_real=bool(material.real))
     trials = _trials(material, wanted, seeds or chosen_size.seeds, folder / name / "trials", bar)
     tables = {
@@ -111,6 +116,16 @@ def _size(name: str) -> Size:
     return SIZES[name]
 
 
+def _xrays(experiment: Experiment, given: str | Path | None, root: Path | None) -> Path | None:
+    """Where the real X-rays lie; None when there are none."""
+    if given is not None:
+        if not Path(given).exists():
+            raise InputError(f"{given}: no such file or folder of real X-rays")
+        return Path(given)
+    place = None if root is None else root / experiment.real_place
+    return place if place is not None and place.exists() else None
+
+
 def _people(root: Path | None, folder: Path, bar: Progress) -> list[RealPerson]:
     if root is None:
         return []
@@ -118,9 +133,9 @@ def _people(root: Path | None, folder: Path, bar: Progress) -> list[RealPerson]:
         return prepare_people(root, folder, step)
 
 
-def _material(experiment: Experiment, size: Size, dataset: Dataset, root: Path | None) -> Material:
-    real = [] if root is None else experiment.real(root)
-    split = "val" if experiment.people_folds == 1 else None
+def _material(experiment: Experiment, size: Size, dataset: Dataset, xrays: Path | None) -> Material:
+    real = [] if xrays is None else experiment.real(xrays)
+    split = None if experiment.crossed else "val"
     count = sum(1 for _ in dataset.samples(split)) if split else len(dataset)
     shown = islice(dataset.samples(split), 0, None, max(1, count // _SCORED_SIMULATED))
     return Material(experiment, size, dataset, real, [(s.truth["person"], sample_case(s)) for s in shown])
@@ -145,9 +160,8 @@ def _arms(
 
 
 def _trials(material: Material, arms: Sequence[Arm], seeds: int, folder: Path, bar: Progress) -> list[Trial]:
-    plan = [
-        (arm, seed, fold) for seed in range(seeds) for arm in arms for fold in range(material.experiment.folds(arm))
-    ]
+    folds = {arm.name: material.experiment.folds(arm, material.size) for arm in arms}
+    plan = [(arm, seed, fold) for seed in range(seeds) for arm in arms for fold in range(folds[arm.name])]
     done = []
     for number, (arm, seed, fold) in enumerate(plan):
         place = folder / arm.name / f"seed-{seed}-fold-{fold}"

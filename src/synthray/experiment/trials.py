@@ -55,13 +55,14 @@ def run_trial(material: Material, arm: Arm, seed: int, fold: int, folder: Path, 
     if kept is not None:
         return kept
     experiment = material.experiment
+    folds = experiment.folds(arm, material.size)
     source, config = _source(material, arm, seed, fold), training_config(experiment, arm, material.size)
     trained = fit(
         source, None, config, folder / "run", seed=seed, on_progress=lambda at: on_progress(at.step, config.steps)
     )
-    cases = {"real": _of_fold(material.real, experiment.folds(arm), seed, fold), "simulated": []}
+    cases = {"real": _of_fold(material.real, folds, seed, fold), "simulated": []}
     if arm.real is None:
-        cases["simulated"] = [c for person, c in material.simulated if person % experiment.people_folds == fold]
+        cases["simulated"] = [case for person, case in material.simulated if person % folds == fold]
     elif fold == 0:
         cases["simulated"] = [case for _, case in material.simulated]
     scored = {
@@ -95,8 +96,9 @@ def _of_fold(cases: Sequence[Case], folds: int, seed: int, fold: int, *, others:
 
 def _source(material: Material, arm: Arm, seed: int, fold: int) -> ArraySource | PoolSource:
     experiment = material.experiment
+    folds = experiment.folds(arm, material.size)
     if arm.real is not None:
-        cases = _of_fold(material.real, experiment.folds(arm), seed, fold, others=True)
+        cases = _of_fold(material.real, folds, seed, fold, others=True)
         if not cases:
             raise InputError(f"arm {arm.name}: real X-rays of two people at least are needed")
         names = experiment.structures, experiment.landmarks
@@ -106,8 +108,8 @@ def _source(material: Material, arm: Arm, seed: int, fold: int) -> ArraySource |
     if pool is None:
         raise InputError(f"{material.dataset.folder}: nobody is in split 'train'")
     chosen = chosen_samples(material.dataset, pool, arm)
-    if experiment.people_folds > 1:
-        chosen &= pool.people % experiment.people_folds != fold
+    if experiment.crossed:
+        chosen &= pool.people % folds != fold
     return pool.subset(chosen)
 
 
