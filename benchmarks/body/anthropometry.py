@@ -28,7 +28,9 @@ def main() -> None:
         cells = []
         for (mean, sd), values in ((figure.female, women), (figure.male, men)):
             found = values[figure.name]
-            cells += [f"{mean:g} ± {sd:g}", f"{found.mean():.1f} ± {found.std(ddof=1):.1f}"]
+            digits = 3 if mean < 1 else 1
+            cells += [f"{mean:g} ± {sd:g}",
+                      f"{found.mean():.{digits}f} ± {found.std(ddof=1):.{digits}f}"]  # fmt: skip
         print(f"| {figure.name} | {' | '.join(cells)} | {figure.source} |")
     rest = sorted(set(women) - {figure.name for figure in FIGURES})
     for name in rest:

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from synthray.anatomy import body
 from synthray.errors import InputError
@@ -93,12 +94,39 @@ def test_a_given_measure_leaves_the_other_draws_alone():
     assert abs(free.landmarks["ASIS-l"][0] - given.landmarks["ASIS-l"][0]) < 6
 
 
+@pytest.mark.parametrize("person", [{"sex": "male", "height_cm": 180, "weight_kg": 54}, FEMALE_SHORT])
+def test_bones_stay_under_the_thinnest_skin(person):
+    thin = body(9, voxel_mm=3, arms="absent", **person)
+    air, _ = ndimage.label((thin.ct.values < -950) & (thin.labels.codes == 0))
+    assert air[0, 0, 0] > 0
+    bones = [n for n in thin.structure_names if n.startswith(("hip", "rib", "vert", "sacrum", "scapula", "clavicula"))]
+    bone = thin.labels.mask(*bones, "sternum")
+    bare = ndimage.binary_dilation(air == air[0, 0, 0]) & bone
+    assert bare.sum() < 5e-4 * bone.sum(), sorted(n for n in bones if (bare & thin.labels.mask(n)).any())
+
+
+SHOWN = {
+    "trunk": {"hip_left", "skull", "sacrum", "lung_left", "heart", "liver", "femur_right", "colon"},
+    "chest": {"lung_left", "lung_right", "lung_vessels", "heart", "aorta", "trachea", "rib_left_5", "scapula_right"},
+    "abdomen": {"liver", "spleen", "kidney_left", "stomach", "colon", "small_bowel", "vertebrae_L3", "aorta"},
+    "pelvis": {"hip_left", "hip_right", "sacrum", "femur_left", "urinary_bladder", "vertebrae_L5"},
+}
+
+
 def test_two_hundred_seeds_paint_without_a_failure():
     hips = []
     for seed in range(200):
-        person = body(seed, voxel_mm=10)
-        hips.append(person.landmarks["FH-l"][0])
-        assert {"hip_left", "skull", "sacrum"} <= set(person.structure_names), seed
+        region = ("trunk", "chest", "pelvis", "abdomen")[seed % 4]
+        person = body(seed, voxel_mm=10, region=region)
+        assert set(person.structure_names) >= SHOWN[region], (seed, set(person.structure_names) ^ SHOWN[region])
+        if region in ("trunk", "pelvis"):
+            assert set(HIP_POINTS) <= set(person.landmarks), seed
+            hips.append(person.landmarks["FH-l"][0])
+        corners = person.ct.corners_mm
+        points = np.array(list(person.landmarks.values()))
+        assert ((points > corners.min(axis=0)) & (points < corners.max(axis=0))).all(), seed
+        assert (person.ct.values[person.labels.codes > 0] > -1000).mean() > 0.9, seed
+    assert len(hips) == 100
     assert np.std(hips) > 2
 
 

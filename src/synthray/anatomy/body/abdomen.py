@@ -13,7 +13,7 @@ from synthray.anatomy.body.heart import BLOOD_HU, aorta_line
 from synthray.anatomy.body.lungs import dome_mm
 from synthray.anatomy.body.shapes import spline
 
-AIR_HU, LIVER_HU, SPLEEN_HU, KIDNEY_HU, WATER_HU, WALL_HU = -990.0, 58.0, 50.0, 34.0, 8.0, 40.0
+AIR_HU, LIVER_HU, SPLEEN_HU, KIDNEY_HU, WATER_HU, WALL_HU = -990.0, 54.0, 45.0, 32.0, 8.0, 40.0
 _SIDES = ((1, "left"), (-1, "right"))
 
 
@@ -27,14 +27,16 @@ def paint_abdomen(canvas: Canvas, frame: Frame, rng: np.random.Generator) -> Non
         return
     cavity = _cavity(frame, area)
     _paint_vessels(canvas, frame)
-    _paint_kidneys(canvas, frame, area)
+    kidneys = _paint_kidneys(canvas, frame, area)
+    # The kidneys lie in fat of their own, more of it in stout people.
+    room = np.maximum(cavity + 3, np.float32(5 + 0.25 * np.clip(frame.p.belly_mm, 0, 40)) - kidneys)
     for name, field, value in _solid_organs(frame, area):
-        paint_field(canvas, area, np.maximum(field, cavity + 3), value, name, over=codes_of(canvas))
+        paint_field(canvas, area, np.maximum(field, room), value, name, over=codes_of(canvas))
     _paint_stomach(canvas, frame, area, cavity)
     _paint_pelvic_organs(canvas, frame, area)
     for name, line, radius in (
-        ("colon", colon_line(frame, rng), 22.0),
-        ("small_bowel", small_bowel_line(frame, rng), 12.5),
+        ("colon", colon_line(frame, rng), 24.0),
+        ("small_bowel", small_bowel_line(frame, rng), 13.0),
     ):
         _paint_bowel(canvas, frame, _held_in(area, cavity, line, radius * frame.p.scale), radius, name, rng)
 
@@ -90,9 +92,10 @@ def _solid_organs(frame: Frame, area: Grid) -> list[tuple[str, Floats, float]]:
     ]
 
 
-def _paint_kidneys(canvas: Canvas, frame: Frame, area: Grid) -> None:
-    """Kidneys along the psoas, the right one lower, with fat in the sinus."""
+def _paint_kidneys(canvas: Canvas, frame: Frame, area: Grid) -> Floats:
+    """Kidneys along the psoas, the right one lower, with fat in the sinus; returns the distance to the nearer one."""
     s = frame.p.scale
+    found: Floats = np.full((1, 1, 1), 400.0, dtype=np.float32)
     for side, name in _SIDES:
         v = frame.vertebra("vertebrae_L1" if side > 0 else "vertebrae_L2")
         at = v.center_mm + np.array([side * 62, 10, 4]) * s
@@ -100,28 +103,29 @@ def _paint_kidneys(canvas: Canvas, frame: Frame, area: Grid) -> None:
         paint_field(canvas, area, body, KIDNEY_HU, f"kidney_{name}", over=codes_of(canvas))
         sinus = ellipsoid(area, at + np.array([-side * 10, -4, 0]) * s, np.array([12, 9, 24]) * s, side * 14)
         paint_field(canvas, area, sinus, -60.0, None, over=codes_of(canvas, [f"kidney_{name}"], free=False))
+        found = np.minimum(found, body)
+    return found
 
 
 def _paint_stomach(canvas: Canvas, frame: Frame, area: Grid, cavity: Floats) -> None:
-    """A J from under the left dome to before L2; gas stands on top of what it holds."""
+    """A J from under the left dome to before L2."""
     p, s = frame.p, frame.p.scale
     top = float(frame.height(p.dome_left_mm))
     wide, _, center = (float(c) for c in frame.cage(top - 50 * s))
     points = [
-        [0.48 * wide, center + 4, top - 42 * s],
+        [0.46 * wide, center + 8, top - 40 * s],
         [0.54 * wide, center - 18, top - 84 * s],
         [0.42 * wide, center - 34, top - 138 * s],
         [0.1 * wide, center - 42, top - 158 * s],
         [-0.16 * wide, center - 36, top - 140 * s],
     ]
-    field = tube_field(area, spline(points, 40), np.interp(np.arange(40), [0, 8, 22, 39], [38, 34, 24, 13]) * s)
+    field = tube_field(area, spline(points, 40), np.interp(np.arange(40), [0, 8, 22, 39], [36, 35, 24, 13]) * s)
     field = np.maximum(field, cavity + 4)
     paint_field(canvas, area, field, (WALL_HU, 22.0), "stomach", edges_mm=(0, 4), over=codes_of(canvas))
-    if p.stomach_gas > 0.15:
-        size = 0.55 + 0.6 * p.stomach_gas
-        oval = ellipsoid(area, np.array(points[0]) + [8, -6, -6], np.array([40, 32, 32]) * size * s, 24)
-        gas = cross(field + 4, oval, 10.0)
-        paint_field(canvas, area, gas, AIR_HU, None, over=codes_of(canvas, ["stomach"], free=False))
+    # The bodies stand, so gas gathers under the dome over a level of fluid.
+    level = np.float32(top - (22 + 46 * p.stomach_gas) * s)
+    gas = np.maximum(field + 4, level - area.z)
+    paint_field(canvas, area, gas, AIR_HU, None, over=codes_of(canvas, ["stomach"], free=False))
 
 
 def _paint_pelvic_organs(canvas: Canvas, frame: Frame, area: Grid) -> None:
@@ -195,13 +199,14 @@ def small_bowel_line(frame: Frame, rng: np.random.Generator) -> Floats:
     p, s = frame.p, frame.p.scale
     half_width, half_depth, center = (float(c) for c in frame.skin(float(frame.height(160.0))))
     top, low = float(frame.vertebra("vertebrae_L2").center_mm[2]), 58 * s
+    depths = np.linspace(center - 0.5 * half_depth - 0.5 * p.belly_mm, center - 0.02 * half_depth, 3)
     points = []
-    for row, z in enumerate(np.arange(top, low, -27 * s)):
-        reach = (0.36 if z > 100 * s else 0.26) * half_width
-        for sheet, y in enumerate((center - 0.48 * half_depth - 0.5 * p.belly_mm, center - 0.08 * half_depth)):
+    for row, z in enumerate(np.arange(top, low, -23 * s)):
+        reach = (0.44 if z > 110 * s else 0.3) * half_width
+        for sheet, y in enumerate(depths):
             across = np.linspace(-reach, reach, 5) * (1 if (row + sheet) % 2 else -1)
             points += [[x, y, z] for x in across]
-    return spline(np.array(points) + rng.normal(0, 6.5, (len(points), 3)), 900)
+    return spline(np.array(points) + rng.normal(0, 6.5, (len(points), 3)), 1300)
 
 
 def _paint_bowel(
@@ -214,17 +219,17 @@ def _paint_bowel(
     knots = np.arange(0, along[-1] + 60, 60)
     wave = np.interp(along, knots, rng.uniform(0.72, 1.12, len(knots)))
     folds = np.abs(np.sin(np.pi * along / ((30 if large else 17) * s))) ** 0.5
-    radii = radius_mm * s * wave * ((0.64 + 0.36 * folds) if large else (0.9 + 0.1 * folds))
+    radii = radius_mm * s * wave * ((0.72 + 0.28 * folds) if large else (0.9 + 0.1 * folds))
     if large:
         radii *= np.interp(np.arange(n) / n, [0, 0.2, 0.5, 0.75, 1], [1.25, 1.1, 0.95, 0.75, 0.85])
     own = codes_of(canvas)
     canvas.tube(line, radii, WALL_HU, name, keep=lambda codes: ~own[codes])
     inner = codes_of(canvas, [name], free=False)
     # From people without gas to people full of it.
-    share = float(rng.beta(1.6, 1.8)) * (0.75 if large else 0.3)
+    share = float(rng.beta(1.6, 1.8)) * (0.75 if large else 0.18)
     start = 0
     while start < n - 6:
-        piece = slice(start, min(start + int(rng.integers(7, 22)), n))
+        piece = slice(start, min(start + int(rng.integers(9, 32)), n))
         if rng.random() < share:
             _paint_gas(canvas, line[piece], radii[piece], inner, rng)
         elif large:
@@ -234,8 +239,8 @@ def _paint_bowel(
 
 def _paint_gas(canvas: Canvas, line: Floats, radii: Floats, inner: Floats, rng: np.random.Generator) -> None:
     """A pocket that tapers to both ends and lies at the front; froth and folds take off some of its depth."""
-    taper = np.sin(np.pi * (np.arange(len(line)) + 0.5) / len(line)) ** 0.4
-    size = radii * taper * rng.uniform(0.6, 0.95)
+    taper = np.sin(np.pi * (np.arange(len(line)) + 0.5) / len(line)) ** 0.3
+    size = np.maximum(radii - 2, 1) * taper * rng.uniform(0.7, 1.0)
     lift = np.array([0, -0.35, 0]) * (radii - size)[:, None]
     hu = float(rng.uniform(-980, -720))
     for part, value in ((1.0, 0.55 * hu), (0.86, hu)):
@@ -247,6 +252,7 @@ def _paint_stool(canvas: Canvas, line: Floats, radii: Floats, inner: Floats, rng
     canvas.tube(line, np.maximum(radii - 3, 2), float(rng.uniform(-150, 30)), None, keep=lambda codes: ~inner[codes])
     for _ in range(int(rng.integers(2, 7)) * len(line) // 2):
         at = line[rng.integers(len(line))] + rng.normal(0, 0.36, 3) * radii.mean()
-        canvas.ellipsoid(
-            at, rng.uniform(1.2, 3.6, 3), float(rng.uniform(-850, -300)), None, keep=lambda codes: ~inner[codes]
-        )
+        size, hu = rng.uniform(1.2, 3.6, 3), float(rng.uniform(-850, -300))
+        # Coarse voxels don't show them.
+        if size.max() > 0.4 * canvas.voxel_mm:
+            canvas.ellipsoid(at, size, hu, None, keep=lambda codes: ~inner[codes])

@@ -38,7 +38,13 @@ _PELVIS_MODEL = "Statistical models of 100 Malaysian pelves on CT (RG Richards e
 _PHEASANT = "Pheasant, Bodyspace: British adults of 19 to 65 years"
 _KASHMIR = "Kour et al., NeuroQuantology 2023;21(2), 200 radiographs, both sides, magnified as exposed"
 
+_JOS = "Ekedigwe et al., J Med Trop 2014;16:47, PA films of 59 men and 41 women of 17 to 44 years in Jos"
+_IBADAN = "Ibadan, West Afr J Med, May 2007, PA films of 526 adults, magnified as exposed; SD from its limits of normal"
+
 FIGURES = (
+    Figure("cardiothoracic_ratio", (0.457, 0.042), (0.46, 0.04), _JOS),
+    Figure("lung_height_right_mm", (215.0, 30.0), (229.0, 30.0), _IBADAN),
+    Figure("lung_height_left_mm", (226.0, 30.0), (244.0, 30.0), _IBADAN),
     Figure("neck_shaft_deg", (124.7, 6.2), (124.7, 6.2), _CARMONA),
     Figure("neck_version_deg", (14.5, 8.1), (14.5, 8.1), _CARMONA),
     Figure("femoral_offset_mm", (42.9, 6.8), (42.9, 6.8), _CARMONA),
@@ -63,6 +69,10 @@ def measure(patient: Patient) -> dict[str, float]:
     found = _femurs(patient, {side: center for side, (center, _) in hips.items()})
     found["femoral_head_radius_mm"] = float(np.mean([radius for _, radius in hips.values()]))
     found["hip_distance_mm"] = float(np.linalg.norm(hips["left"][0] - hips["right"][0]))
+    found["acetabular_radius_mm"] = float(
+        np.mean([_socket_radius(patient, side, center) for side, (center, _) in hips.items()])
+    )
+    found |= _chest(patient)
     found |= _pelvis(patient, 0.5 * (hips["left"][0] + hips["right"][0]))
     for level in ("L5", "L3", "L1", "T6"):
         front, back = _body_heights(patient, level)
@@ -109,6 +119,29 @@ def _head(patient: Patient, side: str) -> tuple[Floats, float]:
     near = away[inner & (np.linalg.norm(away, axis=1) < 34)]
     solution = np.linalg.lstsq(np.c_[2 * near, np.ones(len(near))], (near**2).sum(axis=1), rcond=None)[0]
     return start + solution[:3], float(np.sqrt(solution[3] + (solution[:3] ** 2).sum()))
+
+
+def _socket_radius(patient: Patient, side: str, center: Floats) -> float:
+    """Median distance from the femoral head's centre to the roof of the socket over it."""
+    away = _faces(patient, f"hip_{side}") - center
+    length = np.linalg.norm(away, axis=1)
+    way = away / length[:, None]
+    roof = (way[:, 2] > 0.45) & (way[:, 0] * (1 if side == "left" else -1) > -0.55) & (length < 40)
+    _, cell = np.unique(np.rint(6 * way[roof]), axis=0, return_inverse=True)
+    nearest = np.full(int(cell.max()) + 1, np.inf)
+    np.minimum.at(nearest, cell.ravel(), length[roof])
+    return float(np.median(nearest))
+
+
+def _chest(patient: Patient) -> dict[str, float]:
+    """Heart's width over the lungs', and from each lung's apex down to the highest point of the diaphragm under it."""
+    found = {"cardiothoracic_ratio": _span_x(patient, "heart") / _span_x(patient, "lung_left", "lung_right")}
+    below, x = _points(patient, "below_diaphragm"), patient.structure_center_mm("sternum")[0]
+    for side, way in (("right", -1), ("left", 1)):
+        lung = _points(patient, f"lung_{side}")
+        dome = below[(below[:, 0] - x) * way > 35, 2].max()
+        found[f"lung_height_{side}_mm"] = float(lung[:, 2].max() - dome)
+    return found
 
 
 def _femurs(patient: Patient, centers: dict[str, Floats]) -> dict[str, float]:

@@ -78,14 +78,13 @@ def body(
     below = _paint_soft_parts(canvas, frame, seed)
     landmarks = _paint_bones(canvas, frame, seed)
     texture.paint_texture(canvas, _generator(seed, "texture"))
-    inside = np.isin(canvas.codes, [c for c, n in canvas.names.items() if n in lungs.LUNGS])
     patient = Patient(
         ct=Volume(np.rint(np.clip(canvas.hu, -1024, 3071)).astype(np.int16), canvas.patient_from_voxel),
-        labels=LabelMap.from_names(canvas.codes, canvas.painted_names()),
+        labels=LabelMap(canvas.codes, lungs.with_vessels(canvas.painted_names())),
         landmarks=snapped(landmarks, canvas),
         name=f"body-{seed}",
     )
-    below &= ~inside & (canvas.hu > -1000)
+    below &= (canvas.hu > -1000) & ~np.isin(canvas.codes, lungs.lung_codes(canvas))
     return patient.with_structure("below_diaphragm", below) if below.any() else patient
 
 
@@ -101,7 +100,6 @@ def _check(seed: int, region: str, voxel_mm: float) -> None:
 def _paint_soft_parts(canvas: Canvas, frame: Frame, seed: int) -> Floats:
     """Flesh and organs; returns the bool mask of what lies below the diaphragm."""
     flesh.paint_flesh(canvas, frame)
-    flesh.paint_breasts(canvas, frame)
     below = lungs.paint_lungs(canvas, frame, _generator(seed, "lungs"))
     heart.paint_heart(canvas, frame)
     abdomen.paint_abdomen(canvas, frame, _generator(seed, "abdomen"))

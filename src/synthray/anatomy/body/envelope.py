@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 
 from synthray.anatomy.body.canvas import Canvas, Floats
 from synthray.anatomy.body.fields import Grid, capsule, ellipsoid, grid, join
 from synthray.anatomy.body.frame import Frame
+from synthray.anatomy.body.pelvis import Pelvis
+from synthray.anatomy.body.shoulder import acromion_mm, blade_mm, clavicle_ends_mm
 
 SKIN_MM = 2.0
 # Share of the body's mass in both shanks and feet (12.2 %) and both hands (1.2 %), Winter, Biomechanics and Motor
@@ -33,9 +36,11 @@ class Outline:
         return self.muscle - self.fat - SKIN_MM
 
 
-def outline(canvas: Canvas, frame: Frame, step_mm: float = 4.5) -> Outline:
-    """The outline over a whole canvas, muscle and fat as thick as the person's weight asks."""
-    area, build = grid(canvas, step_mm=step_mm), build_for_weight(frame)
+def outline(
+    canvas: Canvas, frame: Frame, low_mm: Floats | None = None, high_mm: Floats | None = None, step_mm: float = 4.5
+) -> Outline:
+    """The outline over a box, the whole canvas when left out; muscle and fat as thick as the person's weight asks."""
+    area, build = grid(canvas, low_mm, high_mm, step_mm), build_for_weight(frame)
     return Outline(area, muscle_field(frame, area, build.lean_mm), build.fat * fat_field(frame, area))
 
 
@@ -74,22 +79,47 @@ def _torso(frame: Frame, area: Grid, lean: float) -> Floats:
     # Below the hip joints the trunk closes like an ellipsoid, so that it runs into the thighs.
     trunk = _closed(area.x / wide, y / deep, (50 - level) / 120) * np.minimum(wide, deep)
     cage_width, cage_depth, cage_center = _smoothed(frame.cage, z, 30 * s)
-    spare = 0.3 * lean_mm
-    wide, deep = np.maximum(cage_width + 15 - spare, 5), np.maximum(cage_depth + 13 - spare, 5)
-    chest = _closed(area.x / wide, (area.y - cage_center) / deep, (300 - level) / 190) * np.minimum(wide, deep)
+    wide, deep = np.maximum(cage_width + 15 - 0.12 * lean_mm, 5), np.maximum(cage_depth + 13, 5)
+    chest = _closed(area.x / wide, (area.y - cage_center) / deep, (292 - level) / (150 - 1.3 * lean)) * np.minimum(
+        wide, deep
+    )
     chest = np.maximum(chest, area.z - np.float32(frame.height(560.0)))
     # The furrow over the spine.
     furrow = 9 * np.exp(-((area.x / 16) ** 2)) * np.clip((area.y - center) / half_depth, 0, 1)
-    return join(join(trunk, chest, 30.0), _back(frame, area), 20.0) + furrow.astype(np.float32)
+    return join(join(join(trunk, chest, 30.0), _back(frame, area), 20.0), _hips(frame, area), 25.0) + furrow.astype(
+        np.float32
+    )
+
+
+def _hips(frame: Frame, area: Grid) -> Floats:
+    """What covers the iliac wings, however thin the rest may be: an oval tilted as the pelvis is, and its corners."""
+    s, wide = frame.p.scale, 138 * frame.p.scale * frame.p.pelvis_width
+    tilt = np.deg2rad(frame.p.pelvic_tilt_deg - 13.5)
+    up = np.float32(np.cos(tilt)) * area.z - np.float32(np.sin(tilt)) * area.y
+    back = np.float32(np.cos(tilt)) * area.y + np.float32(np.sin(tilt)) * area.z
+    ends = np.abs(up - np.float32(74 * s)) / np.float32(98 * s)
+    deep = np.float32(87 * s)
+    found = _closed(area.x / wide, (back - np.float32(11 * s)) / deep, ends) * deep
+    for side in (-1, 1):
+        edge = Pelvis(frame).at(side, [[98, -44, 44], [117, -60, 83], [129, -24, 118], [110, 12, 146]])
+        for start, end in pairwise(edge):
+            found = join(found, capsule(area, start, end, (16.0, 16.0)), 12.0)
+    return found
 
 
 def _back(frame: Frame, area: Grid) -> Floats:
-    """The muscles beside the spinous processes, however thin the rest may be."""
+    """The muscles beside the spinous processes and the least of a belly, however thin the rest may be."""
     s, z = frame.p.scale, area.z[0, 0]
     x, y = _smoothed(frame.spine, z, 25 * s)
     level = np.asarray(frame.level(z), dtype=np.float32)[None, None]
-    ends = np.maximum((90 - level) / 90, (level - 440) / 130)
-    return _closed((area.x - x) / (72 * s), (area.y - y - 28 * s) / (48 * s), ends) * np.float32(48 * s)
+    ends = np.maximum((90 - level) / 90, (level - 475) / 140)
+    deep = np.interp(level, [150, 330], [48, 42]).astype(np.float32) * np.float32(s)
+    muscles = _closed((area.x - x) / (70 * s), (area.y - y - 28 * s) / deep, ends) * deep
+    ends = np.abs(level - 185) / 150
+    # The belly's organs need room before the spine.
+    least = np.float32(60 * s)
+    belly = _closed((area.x - x) / (112 * s * frame.p.width), (area.y - y + 36 * s) / least, ends) * least
+    return join(muscles, belly, 20.0)
 
 
 def _closed(across: Floats, deep: Floats, below: Floats, power: float = 2.4) -> Floats:
@@ -103,7 +133,7 @@ def _legs(frame: Frame, area: Grid, lean_mm: float) -> Floats:
     found: Floats = np.full((1, 1, 1), 400.0, dtype=np.float32)
     for side in (-1, 1):
         hip, knee = frame.hip_center_mm(side), frame.knee_mm(side)
-        wide = 70 * p.scale * (0.4 + 0.6 * p.muscle) - 0.6 * lean_mm
+        wide = 70 * p.scale * (0.4 + 0.6 * p.muscle) - 0.65 * lean_mm
         thigh = capsule(area, hip + [side * 4, 8, -30], knee + [0, 6, 10], (wide, 52 * p.scale - 0.3 * lean_mm), 1.08)
         seat = ellipsoid(
             area, hip + np.array([-side * 12, 58, 6]) * p.scale, np.array([66, 54, 84]) * p.scale - 0.6 * lean_mm
@@ -127,6 +157,16 @@ def _shoulders(frame: Frame, area: Grid) -> Floats:
             area, neck + [side * 26 * s, 10, -8], joint + np.array([-side * 22, 4, 8]) * s, (34 * s, 36 * s * m)
         )
         found = join(found, slope, 25.0)
+        found = join(found, capsule(area, *clavicle_ends_mm(frame, side), (19 * s, 17 * s)), 14.0)
+        # The muscles on both faces of the shoulder blade.
+        blade = blade_mm(frame, side)
+        for start, end in (
+            (blade[1, 1], blade[14, 2]),
+            (blade[1, 5], blade[13, 6]),
+            (blade[2, 8], blade[9, 8]),
+            (blade[4, 4], acromion_mm(frame, side)),
+        ):
+            found = join(found, capsule(area, start, end, (18 * s, 19 * s)), 14.0)
         if frame.p.arms != "absent":
             found = join(
                 found,
@@ -193,19 +233,19 @@ class Build:
 
 @lru_cache(maxsize=2)
 def build_for_weight(frame: Frame) -> Build:
-    """The build at which the body weighs what it should, found on a grid of 12 mm.
+    """The build at which the body weighs what it should, found on a grid of 14 mm.
 
-    Fat is thinned or thickened first; where the thinnest isn't thin enough, muscle gives way by up to 32 mm. Muscle and
+    Fat is thinned or thickened first; where the thinnest isn't thin enough, muscle gives way by up to 40 mm. Muscle and
     organs weigh 1.06, fat 0.93 and lungs 0.25 g/cm³ (ICRP 110's means), with which the skeleton's surplus and the
     lungs' lack are set against each other.
     """
     p = frame.p
     low = np.array([-420.0, -320.0, float(frame.height(-462.0))])
     high = np.array([420.0, 240.0, float(frame.height(850.0))])
-    area = grid(Canvas.empty(low, high, 12.0), step_mm=12.0)
+    area = grid(Canvas.empty(low, high, 14.0), step_mm=14.0)
     fat = fat_field(frame, area)
     wanted = p.weight_kg * (1 - _BELOW_KNEES - (_ARMS if p.arms == "absent" else _HANDS)) - (1.6 if p.female else 0.3)
-    lean = np.array([0.0, 16.0, 32.0])
+    lean = np.array([0.0, 20.0, 40.0])
     muscle = muscle_field(frame, area, 0.0)
     thinnest = _mass_kg(frame, area, muscle, _THINNEST * fat)
     lean_mm = 0.0

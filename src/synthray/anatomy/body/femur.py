@@ -26,7 +26,8 @@ def femur(frame: Frame, side: int) -> tuple[list[Part], dict[str, Floats]]:
     size = head / 23.5
     center, knee = frame.hip_center_mm(side), frame.knee_mm(side)
     neck = _neck_direction(frame, side)
-    junction = center + neck * 52 * size * (0.5 + 0.5 * s)
+    # Necks differ less between people than heads do.
+    junction = center + neck * 52 * (0.65 + 0.35 * size) * (0.5 + 0.5 * s)
     axis = _shaft_axis(junction, knee)
     across = _level(side, axis)
     front = np.cross(across, axis) * side
@@ -50,6 +51,8 @@ def femur(frame: Frame, side: int) -> tuple[list[Part], dict[str, Floats]]:
         rod([greater - axis * 2, greater + axis * 22 * size - front * 8 * size, lesser], np.array([4, 4.5,
         5]) * size, blend_mm=8,
             shell=collar),
+        rod([junction + axis * 36 * size, junction + axis * 58 * size], np.array([15, 14]) * size, blend_mm=12,
+            shell=frame.bone(1450, 30, 3.4)),
         _shaft(junction, knee, across, front, axis, size, s, tube),
         *_condyles(frame, knee, side, size),
     ]  # fmt: skip

@@ -6,11 +6,11 @@ import numpy as np
 
 from synthray.anatomy.body.canvas import Canvas, Floats
 from synthray.anatomy.body.envelope import SKIN_MM, outline
-from synthray.anatomy.body.fields import Grid, codes_of, cross, ellipsoid, grid, join, paint_field, tube_field
-from synthray.anatomy.body.frame import Frame
+from synthray.anatomy.body.fields import Grid, codes_of, cross, grid, paint_field, tube_field
+from synthray.anatomy.body.frame import Frame, ellipse_distance
 from synthray.anatomy.body.shapes import spline
 
-FAT_HU, MUSCLE_HU, SKIN_HU, GLAND_HU = -102.0, 55.0, 60.0, 25.0
+FAT_HU, SKIN_HU, GLAND_HU = -102.0, 60.0, 25.0
 _SIDES = ((1, "left"), (-1, "right"))
 
 
@@ -18,11 +18,35 @@ def paint_flesh(canvas: Canvas, frame: Frame) -> None:
     """The whole outline with skin, fat and muscle, the belly's bed of fat, and the muscles that radiographs show."""
     shape = outline(canvas, frame)
     paint_field(canvas, shape.area, shape.skin, (SKIN_HU, FAT_HU), None, edges_mm=(0, SKIN_MM))
-    paint_field(canvas, shape.area, shape.muscle, MUSCLE_HU, None)
+    paint_field(canvas, shape.area, shape.muscle, muscle_hu(frame), None)
     level = np.asarray(frame.level(shape.area.z), dtype=np.float32)
     bed = cross(belly_field(frame, shape.area, shape.muscle), np.maximum(-25 - level, level - 350), 70.0)
-    paint_field(canvas, shape.area, bed, FAT_HU, None, edges_mm=(-4,), first_mm=4)
+    # Between the bowels of lean people there is more mesentery than fat.
+    mesentery = FAT_HU + 50 * float(np.exp(-max(frame.p.fat_mm + frame.p.belly_mm, 0) / 25))
+    paint_field(canvas, shape.area, bed, mesentery, None, edges_mm=(-4,), first_mm=4)
+    paint_field(canvas, shape.area, _axilla(frame, shape.area, shape.muscle), FAT_HU, None)
+    _paint_breasts(canvas, frame)
     _paint_muscles(canvas, frame)
+
+
+def muscle_hu(frame: Frame) -> float:
+    """HU of muscle, which fat replaces with age and weight; of one real man's muscles, 48 in psoas, 16 in the back."""
+    p = frame.p
+    return float(np.clip(58 - 0.4 * max(p.age - 30, 0) - 0.5 * max(p.bmi - 25, 0), 18, 58))
+
+
+def _axilla(frame: Frame, area: Grid, muscle: Floats) -> Floats:
+    """Signed distance to the fat between the chest wall's muscles, in the armpit and under the pectorals."""
+    s, p, z = frame.p.scale, frame.p, area.z[0, 0]
+    half_width, half_depth, center = (np.asarray(c, dtype=np.float32)[None, None] for c in frame.cage(z))
+    cage = ellipse_distance(area.x, area.y - center, np.maximum(half_width, 8), np.maximum(half_depth, 8), 2.2)
+    level = np.asarray(frame.level(z), dtype=np.float32)[None, None]
+    # The outer sheet of muscle is 14 to 20 mm thick, the inner one with the ribs 17 mm.
+    between = np.maximum(muscle + np.float32(17 * p.muscle), np.float32(17 * s) - cage)
+    ends = np.maximum(395 - level, level - 540) * np.float32(s)
+    arm = np.abs(area.x) - np.float32(0.5 * p.biacromial_mm - 62 * s)
+    spine = np.float32(62 * s) - np.abs(area.x)
+    return cross(np.maximum(between, spine), np.maximum(ends, arm), 14.0)
 
 
 def belly_field(frame: Frame, area: Grid, muscle: Floats) -> Floats:
@@ -37,12 +61,11 @@ def belly_field(frame: Frame, area: Grid, muscle: Floats) -> Floats:
         return np.asarray(np.interp(level, ramp, np.convolve(rough, smooth, "valid")), dtype=np.float32)
 
     half_width = along([-30, 20, 60, 110, 160, 220], [48, 58, 70, 100, 140, 240]) * np.float32(s * p.pelvis_width)
-    # Behind the spine lie muscles; beside it the room reaches further back.
-    behind = along([0, 60, 160, 230], [18, 10, 10, 24]) + 45 * np.clip((np.abs(area.x) / s - 40) / 60, 0, 1) * along(
-        [130, 210], [0, 1]
-    )
+    # Behind the spine lie muscles; beside it the room reaches further back, with psoas and kidneys in its fat.
+    beside = np.clip((np.abs(area.x) / s - 24) / 34, 0, 1)
+    behind = along([0, 60, 160, 230], [18, 10, 8, 14]) + 36 * beside * along([90, 140, 230], [0, 0.8, 1])
     back = np.asarray(frame.spine(area.z)[1], dtype=np.float32) + behind.astype(np.float32) * np.float32(s)
-    room = cross(muscle + np.float32(20 * p.muscle), np.abs(area.x) - half_width, 40.0)
+    room = cross(muscle + np.float32(16 * p.muscle), np.abs(area.x) - half_width, 40.0)
     return cross(room, area.y - back, 30.0)
 
 
@@ -60,7 +83,7 @@ def _paint_muscles(canvas: Canvas, frame: Frame) -> None:
                     canvas,
                     area,
                     tube_field(area, line, wide),
-                    (-60.0, MUSCLE_HU + 4),
+                    (10.0, muscle_hu(frame) + 6) if muscle == "iliopsoas" else (-60.0, muscle_hu(frame)),
                     f"{muscle}_{name}",
                     edges_mm=(-1.2, 0.6),
                     first_mm=1.2,
@@ -108,26 +131,37 @@ def _muscles(frame: Frame, side: int) -> list[tuple[str, Floats, tuple[float, ..
     ]
 
 
-def paint_breasts(canvas: Canvas, frame: Frame) -> None:
-    """Breasts of fat with a core of gland that shrinks with age; in men a low mound."""
+def _paint_breasts(canvas: Canvas, frame: Frame) -> None:
+    """Breasts of fat with a core of gland that shrinks with age; in men a low mound.
+
+    A breast lifts the skin of the chest's front: steeply at the fold below, without an edge towards the collar bone.
+    """
     p, s = frame.p, frame.p.scale
     size = (0.72 + min(p.fat_mm, 45) / 75) * (1.0 if p.female else 0.55)
-    top = float(frame.height(425.0))
-    half_width, half_depth, center = (float(v) for v in frame.cage(top - 55 * s))
-    sag = (0.1 + 0.006 * max(p.age - 25, 0)) * size
+    at = float(frame.height(425.0)) - (52 + 7 * size + 0.3 * max(p.age - 25, 0) * size) * s
+    half_width, half_depth, center = (float(v) for v in frame.cage(at))
+    lift_mm = (38 if p.female else 9) * size * s * (1.0 if p.female else min(max(p.fat_mm - 6, 0) / 12, 1))
+    low = np.array([-0.54 * half_width - 76 * size * s, center - half_depth - 190, at - 56 * size * s])
+    high = np.array([-low[0], center - 0.3 * half_depth, at + 110 * size * s])
+    shape = outline(canvas, frame, low, high)
+    area = shape.area
+    if area.empty or lift_mm < 1:
+        return
+    up = area.z - np.float32(at)
+    tall = np.where(up > 0, np.float32(105 * size * s), np.float32(52 * size * s))
+    lift: Floats = np.zeros((1, 1, 1), dtype=np.float32)
+    outer: Floats = np.zeros((1, 1, 1), dtype=np.float32)
     for side in (-1, 1):
-        at = np.array(
-            [side * 0.56 * half_width, center - 0.86 * half_depth + 4 - 0.2 * p.fat_mm, top - (40 + 60 * sag) * s]
-        )
-        radii = np.array([70, 38 if p.female else 18, 78]) * size * s
-        area = grid(canvas, at - radii - 30, at + radii + 30, 3.0)
-        if area.empty:
-            continue
-        lower = ellipsoid(area, at - [0, 7 * size, 20 * size * s], radii * [0.86, 1.0, 0.72])
-        mound = join(ellipsoid(area, at, radii), lower, 30.0)
-        # Upwards a breast fades into the chest without an edge.
-        mound = mound + np.float32(26 * size) * np.clip((area.z - at[2]) / radii[2], 0, 1)
-        paint_field(canvas, area, mound, (SKIN_HU, FAT_HU), None, edges_mm=(0, SKIN_MM), over=codes_of(canvas))
-        if p.female:
-            core = np.asarray(ellipsoid(area, at - [0, 6, 12 * size], radii * (0.62 - 0.003 * max(p.age - 30, 0))))
-            paint_field(canvas, area, cross(core, mound + 7, 6.0), GLAND_HU, None, over=codes_of(canvas))
+        across = (area.x - np.float32(side * 0.54 * half_width)) / np.float32(72 * size * s)
+        room = np.clip(1 - across**2 - (up / tall) ** 2, 0, 1)
+        lift = lift + lift_mm * np.where(up > 0, room**1.4, room**0.85)
+        outer = np.maximum(outer, room)
+    front = np.clip((center - 0.35 * half_depth - area.y) / np.float32(30 * s), 0, 1)
+    mound = shape.skin - np.asarray(lift * front, dtype=np.float32)
+    chest = codes_of(canvas)
+    near = np.maximum(mound, np.where((outer > 0) & (area.y < center), -shape.skin, np.float32(50)))
+    paint_field(canvas, area, near, (SKIN_HU, FAT_HU), None, edges_mm=(0, SKIN_MM), over=chest)
+    if p.female:
+        core = np.float32(60) * (0.30 + 0.007 * max(p.age - 30, 0) - outer)
+        gland = np.maximum(np.maximum(core, mound + 8), 6 - shape.muscle + np.where(area.y < center, 0, 90))
+        paint_field(canvas, area, gland, (-60.0, GLAND_HU), None, edges_mm=(-8, 4), first_mm=6, over=chest)

@@ -19,7 +19,7 @@ Floats = npt.NDArray[Any]
 # Bodies of the vertebrae, mm for a scale of 1 and from below: (name, height, disc below, width, depth). The course over
 # the levels is that of Panjabi et al., Spine 1991;16:888 and 1992;17:299; sizes are raised to those measured on CT.
 _BODIES = (
-    ("L5", 27.4, 9.8, 50.0, 35.0), ("L4", 27.6, 10.6, 48.6, 35.0), ("L3", 27.6, 10.6, 46.8, 34.6),
+    ("L5", 26.2, 10.4, 50.0, 35.0), ("L4", 27.6, 10.6, 48.6, 35.0), ("L3", 27.6, 10.6, 46.8, 34.6),
     ("L2", 27.4, 9.6, 45.0, 33.8), ("L1", 26.4, 8.6, 43.4, 32.6), ("T12", 25.0, 7.6, 41.0, 31.4),
     ("T11", 23.4, 6.6, 37.6, 31.0), ("T10", 22.4, 5.8, 34.8, 30.4), ("T9", 21.2, 5.2, 33.0, 29.6),
     ("T8", 20.4, 4.6, 31.4, 28.6), ("T7", 19.9, 4.2, 30.2, 27.2), ("T6", 19.4, 3.8, 29.2, 25.8),
@@ -29,7 +29,7 @@ _BODIES = (
     ("C3", 12.8, 4.6, 20.6, 15.8), ("C2", 19.0, 4.2, 19.0, 15.2), ("C1", 13.0, 2.0, 20.0, 12.0),
 )  # fmt: skip
 # Hip centres to the middle of the sacral endplate, mm for a scale of 1.
-_PELVIC_THICKNESS_MM = MappingProxyType({"female": 111.0, "male": 99.0})
+_PELVIC_THICKNESS_MM = MappingProxyType({"female": 111.0, "male": 95.0})
 # Heights of L5, T12, T1 and C1 in the tables below, mm above the hip centres for a scale of 1.
 _TABLE_LEVELS = (0.0, 124.0, 300.0, 560.0, 668.0)
 
@@ -160,33 +160,24 @@ class Frame:
         level = self.level(z)
         half_width = _by_height(
             level,
-            [(-400, 130), (-60, 146), (0, 150), (145, 141), (238, 136), (341, 146), (445, 152), (526, 150),
-             (568, 138), (590, 100), (606, 64), (636, 50), (655, 2), (840, 1)],
+            [(-400, 130), (-60, 146), (0, 150), (145, 141), (238, 136), (341, 144), (445, 148), (526, 144),
+             (568, 126), (590, 100), (606, 64), (636, 50), (655, 2), (840, 1)],
         )  # fmt: skip
         half_depth = _by_height(
             level,
-            [(-400, 85), (-60, 100), (0, 104), (145, 98), (238, 100), (341, 108), (445, 112), (526, 100), (568, 82),
-             (590, 70), (606, 60), (636, 50), (655, 2), (840, 1)],
+            [(-400, 85), (-60, 100), (0, 104), (145, 98), (238, 98), (341, 100), (445, 96), (500, 88), (526, 80),
+             (568, 66), (590, 60), (606, 54), (636, 48), (655, 2), (840, 1)],
         )  # fmt: skip
-        center = _by_height(
-            level, [(-60, 5), (110, 0), (145, -18), (238, -22), (341, -4), (445, 4), (526, 4), (592, 4), (640, -4)]
-        )
+        low = _by_height(level, [(-60, 5), (110, 0), (145, -18), (238, -22)]) * self.p.depth
+        # From the lower ribs up the outline goes with the rib cage, whatever the kyphosis.
+        follow = np.clip((level - 200) / 110, 0, 1)
+        center = low + follow * (self.cage(z)[2] + 3 * self.p.scale - low)
         muscle = (self.p.muscle - 1) * 12
         size = self.p.scale * self.p.width, self.p.scale * self.p.depth
         wide, deep = (
             np.maximum(half * k + muscle, 1.0) for half, k in zip((half_width, half_depth), size, strict=True)
         )
-        return wide, deep, center * self.p.depth
-
-    def dome(self, x: Floats, y: Floats) -> Floats:
-        """Height of the diaphragm over (x, y): a dome on each side, falling to the recesses at the wall."""
-        half_width, half_depth, center = self.cage(float(self.height(340.0)))
-        height: Any = -np.inf
-        for side, top in ((-1, self.p.dome_right_mm), (1, self.p.dome_left_mm)):
-            dx = (x - side * 0.46 * half_width) / (0.6 * half_width)
-            dy = (y - center + 0.22 * half_depth) / (1.15 * half_depth)
-            height = np.maximum(height, self.height(top) - self.p.dome_drop_mm * self.p.scale * (dx**2 + dy**2) ** 0.9)
-        return height
+        return wide, deep, center
 
     def hip_center_mm(self, side: int) -> Floats:
         """(3,) the middle of a femoral head."""
@@ -200,7 +191,7 @@ class Frame:
     def shoulder_mm(self, side: int) -> Floats:
         """(3,) the middle of a humeral head; raised and drawn in when the arms are up."""
         s, up = self.p.scale, self.p.arms == "up"
-        z = float(self.height(512.0)) - self.p.shoulder_drop_mm + (34.0 * s if up else 0.0)
+        z = float(self.height(526.0)) - self.p.shoulder_drop_mm + (34.0 * s if up else 0.0)
         y = float(self.spine(self.height(512.0))[1]) - 22 * s
         return np.array([side * (0.5 * self.p.biacromial_mm - (28 if up else 12)), y, z])
 

@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+
 import numpy as np
 
 from synthray.anatomy.body.canvas import Canvas, Floats
-from synthray.anatomy.body.fields import codes_of, cross, grid, join, paint_field
+from synthray.anatomy.body.fields import Grid, codes_of, cross, grid, join, paint_field
 from synthray.anatomy.body.frame import Frame, ellipse_distance
-from synthray.anatomy.body.heart import carina_mm, mediastinum_field
+from synthray.anatomy.body.heart import artery_radii_mm, bronchus_line, mediastinum_field, pulmonary_lines
 
 LUNGS = ("lung_left", "lung_right")
+# Vessels have codes of their own per lung, so that they belong to their lung and to `lung_vessels`.
+VESSELS = MappingProxyType({"lung_left": "lung_vessels_left", "lung_right": "lung_vessels_right"})
 # Ends of each arterial and each venous tree; radii at the hilum in mm (an interlobar artery is about 14 mm wide).
-_TWIGS, _ROOT_MM = 420, 6.6
-MEDIASTINAL_FAT_HU = -70.0
+_TWIGS, _ROOT_MM, _BRONCHI = 440, 7.2, 36
+# Elevation seen from the hilum that parts the basal, lower, middle and upper branches.
+_FAN_DEG = (-58.0, -28.0, 12.0)
+MEDIASTINAL_FAT_HU = -20.0
+
+
+def lung_codes(canvas: Canvas) -> list[int]:
+    """Codes of both lungs, their vessels included."""
+    return [code for code, name in canvas.names.items() if name in (*LUNGS, *VESSELS.values())]
+
+
+def with_vessels(names: Mapping[int, str]) -> dict[str, tuple[int, ...]]:
+    """Structures of painted codes: each lung with its vessels, and all vessels once more as `lung_vessels`."""
+    found: dict[str, tuple[int, ...]] = {name: (code,) for code, name in names.items() if name not in VESSELS.values()}
+    vessels = {name: code for code, name in names.items() if name in VESSELS.values()}
+    for lung, vessel in VESSELS.items():
+        if vessel in vessels:
+            found[lung] = (*found.get(lung, ()), vessels[vessel])
+    return {**found, "lung_vessels": tuple(vessels.values())} if vessels else found
 
 
 def paint_lungs(canvas: Canvas, frame: Frame, rng: np.random.Generator) -> Floats:
@@ -23,7 +46,7 @@ def paint_lungs(canvas: Canvas, frame: Frame, rng: np.random.Generator) -> Float
     cage = ellipse_distance(area.x, area.y - center, half_width, half_depth, 2.2)
     cage = np.maximum(cage, area.z - np.float32(frame.height(574.0)))
     dome = dome_mm(frame, area.x, area.y)
-    middle = mediastinum_field(frame, area)
+    middle = _middle(frame, area)
     lung = cross(cross(cage, (dome - area.z) * np.float32(0.75), 3.0), -middle, 5.0)
     split = np.asarray(0.7 * frame.spine(area.z)[0], dtype=np.float32) + 2
     # Fat fills the chest around heart and vessels.
@@ -36,6 +59,15 @@ def paint_lungs(canvas: Canvas, frame: Frame, rng: np.random.Generator) -> Float
             start = np.array([area.x.flat[0], area.y.flat[0], area.z.flat[0]])
             _paint_trees(canvas, frame, side, start + area.step_mm * inside, rng)
     return _below(canvas, frame)
+
+
+def _middle(frame: Frame, area: Grid) -> Floats:
+    """Signed distance to the mediastinum, computed where it can be and 60 mm elsewhere."""
+    found = np.full((area.x.size, area.y.size, area.z.size), 60.0, dtype=np.float32)
+    near = np.flatnonzero(np.abs(area.x.ravel() - frame.spine(area.z.ravel().mean())[0]) < 130 * frame.p.scale)
+    part = slice(near[0], near[-1] + 1)
+    found[part] = mediastinum_field(frame, replace(area, x=area.x[part]))
+    return found
 
 
 def dome_mm(frame: Frame, x: Floats, y: Floats) -> Floats:
@@ -63,37 +95,53 @@ def _below(canvas: Canvas, frame: Frame) -> Floats:
 
 
 def _paint_trees(canvas: Canvas, frame: Frame, side: int, places: Floats, rng: np.random.Generator) -> None:
-    """Arteries, veins and bronchi of one lung; bronchi run beside the larger arteries."""
+    """Arteries and veins of one lung, which taper out to the pleura, and bronchi from the main bronchus' end."""
     from synthray.anatomy.body.soft_kernels import paint_capsules
 
     s = frame.p.scale
-    hilum = carina_mm(frame) + np.array([side * 34, 0, -14 if side > 0 else -24]) * s
-    own = codes_of(canvas, LUNGS, free=False)
-
-    def paint(ends: Floats, radii: Floats, value: float) -> None:
-        paint_capsules(canvas.hu, canvas.codes, canvas.origin_mm, canvas.voxel_mm, ends, radii, value, own, 0)
-
+    name = LUNGS[0] if side > 0 else LUNGS[1]
+    own = codes_of(canvas, (*LUNGS, *VESSELS.values()), free=False)
+    vessel = canvas.code(VESSELS[name])
     low, high = places[:, 2].min(), places[:, 2].max()
-    for start, root in ((hilum, _ROOT_MM), (hilum + np.array([-side * 6, -6, -16]) * s, 0.85 * _ROOT_MM)):
-        picked = places[rng.permutation(len(places))[:_TWIGS]] + rng.uniform(-2, 2, (min(_TWIGS, len(places)), 3))
-        ends, radii = vessel_tree(start, picked, root * s, rng)
-        # Standing, blood goes to the bases.
-        radii = radii * (1.12 - 0.4 * (ends[..., 2] - low) / (high - low))
-        paint(ends, radii, 40.0)
-        if root == _ROOT_MM:
-            wide = radii.min(axis=1) > 1.1
-            shift = np.array([-side * 0.5, 0.75, 0.4])
-            beside = ends[wide] + shift * 1.9 * radii[wide][..., None]
-            paint(beside, radii[wide] * 0.85 + 0.7, 20.0)
-            paint(beside, radii[wide] * 0.85, -960.0)
+
+    def paint(ends: Floats, radii: Floats, value: float, code: int) -> None:
+        paint_capsules(canvas.hu, canvas.codes, canvas.origin_mm, canvas.voxel_mm, ends, radii, value, own, code)
+
+    def tree(start: Floats, count: int, root: float, held: Floats) -> tuple[Floats, Floats]:
+        picked = places[held][rng.permutation(int(held.sum()))[:count]]
+        return vessel_tree(start, picked + rng.uniform(-2, 2, picked.shape), root * s, rng)
+
+    artery = pulmonary_lines(frame)[side]
+    stem, wide = artery[14:], artery_radii_mm(frame)[14:]
+    paint(np.stack([stem[:-1], stem[1:]], axis=1), np.stack([wide[:-1], wide[1:]], axis=1), 40.0, vessel)
+    # Branches fan out: those to the apex leave the stem first, those to the base last.
+    away = places - artery[18]
+    fan = np.rad2deg(np.arctan2(away[:, 2], side * away[:, 0] + 25 * s))
+    sector = np.digitize(fan + rng.normal(0, 12, len(fan)), _FAN_DEG)
+    shift = np.array([-side * 10, -9, -14]) * s
+    # Coarse voxels don't show the last twigs.
+    twigs = _TWIGS * min(1.0, 3.5 / canvas.voxel_mm)
+    for roots, size in ((artery[[29, 24, 18, 14]], 1.0), (artery[[22, 20, 17, 14]] + shift, 0.85)):
+        for number, start in enumerate(roots):
+            held = sector == number
+            share = float(held.mean())
+            if held.sum() > 20:
+                ends, radii = tree(start, int(share * twigs) + 1, size * _ROOT_MM * share ** (1 / 3), held)
+                # Standing, blood goes to the bases.
+                radii = np.minimum(radii, 3.1 * s)
+                paint(ends, radii * (1.12 - 0.4 * (ends[..., 2] - low) / (high - low)), 40.0, vessel)
+    ends, radii = tree(bronchus_line(frame, side)[-1], _BRONCHI, 5.4, np.ones(len(places), dtype=bool))
+    wide = radii.min(axis=1) > 0.9
+    paint(ends[wide], radii[wide] + 0.8, 20.0, 0)
+    paint(ends[wide], radii[wide], -960.0, canvas.code(name))
 
 
 def vessel_tree(root_mm: Floats, ends_mm: Floats, radius_mm: float, rng: np.random.Generator) -> tuple[Floats, Floats]:
     """A tree from a root to all of some points: capsules (n, 2, 3) and their radii (n, 2) in mm.
 
-    Each branch runs half way to the middle of the points that it feeds, which are then halved across their longest
-    extent; radii follow Murray's law, r³ = sum of the branches' r³ (Murray, PNAS 1926;12:207), and the last twigs thin
-    out further.
+    Each branch runs a third of the way to the middle of the points that it feeds, which are then halved across their
+    longest extent; radii follow Murray's law, r³ = sum of the branches' r³ (Murray, PNAS 1926;12:207), and the last
+    twigs thin out further.
     """
     capsules, radii = [], []
     twig = radius_mm / len(ends_mm) ** (1 / 3)
@@ -105,7 +153,7 @@ def vessel_tree(root_mm: Floats, ends_mm: Floats, radius_mm: float, rng: np.rand
             capsules += [(at, bend), (bend, fed[0])]
             radii += [(twig, 0.75 * twig), (0.75 * twig, 0.35 * twig)]
             continue
-        way = 0.42 * (fed.mean(axis=0) - at)
+        way = 0.34 * (fed.mean(axis=0) - at)
         tip = at + way + rng.normal(0, 0.1, 3) * np.linalg.norm(way)
         bend = 0.5 * (at + tip) + rng.normal(0, 0.07, 3) * np.linalg.norm(way)
         thin = twig * len(fed) ** (1 / 3)
@@ -113,7 +161,7 @@ def vessel_tree(root_mm: Floats, ends_mm: Floats, radius_mm: float, rng: np.rand
         radii += [(wide, 0.5 * (wide + thin)), (0.5 * (wide + thin), thin)]
         axis = np.linalg.svd(fed - fed.mean(axis=0), full_matrices=False)[2][0]
         along = (fed - fed.mean(axis=0)) @ axis
-        cut = np.quantile(along, rng.uniform(0.32, 0.68))
+        cut = np.sort(along)[int(rng.uniform(0.32, 0.68) * (len(fed) - 1))]
         parts = (fed[along <= cut], fed[along > cut])
         halves = parts if len(parts[1]) else (fed[:1], fed[1:])
         stack.extend((tip, twig * len(part) ** (1 / 3), part) for part in halves)

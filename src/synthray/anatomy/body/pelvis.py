@@ -137,7 +137,7 @@ def _front_edge(pelvis: Pelvis, side: int) -> list[Part]:
     size = pelvis.size()
     asis, aiis = (np.array(_POINTS[k], dtype=float) for k in ("ASIS", "AIIS"))
     edge = pelvis.at(side, np.array([asis + [0, 3.5, 0], asis + [-5, 13, -15], aiis + [4, 5, 12], aiis + [-1, 4, 0]]))
-    return [rod(spline(edge, 12), np.interp(np.arange(12), [0, 4, 8, 11], [4.8, 3.5, 4, 6]) * size, blend_mm=6)]
+    return [rod(spline(edge, 12), np.interp(np.arange(12), [0, 4, 8, 11], [4.4, 2.2, 2.4, 5]) * size, blend_mm=6)]
 
 
 def _socket(pelvis: Pelvis, side: int) -> list[Part]:
@@ -208,7 +208,7 @@ def paint_symphysis(canvas: Canvas, frame: Frame) -> None:
 def paint_sacrum(canvas: Canvas, frame: Frame) -> dict[str, Floats]:
     """Sacrum and coccyx; returns the middle of the endplate and the promontory."""
     parts, curve = _sacrum(frame)
-    paint(canvas, parts, frame.bone(750, 80, 0.9), "sacrum")
+    paint(canvas, parts, frame.bone(780, 50, 0.9), "sacrum")
     top = frame.sacral_endplate_mm
     slope = np.deg2rad(frame.p.sacral_slope_deg)
     promontory = top + 16.5 * frame.p.scale * np.array([0, -np.cos(slope), -np.sin(slope)])
@@ -248,7 +248,7 @@ def _sacrum(frame: Frame) -> tuple[list[Part], Floats]:
 
 def _alae(at: Place, s: float) -> list[Part]:
     """The sacrum's side masses: a plate from the bodies to the joint with the hip bone, and the roof of the canal."""
-    rows = [([24, 2, -6], [37, 10, -4], [50, 22, -8], [55, 30, -16]), ([23, 12, -20], [36, 20, -18], [50, 28, -20],
+    rows = [([24, 2, -6], [37, 10, -4], [47, 20, -11], [51, 27, -19]), ([23, 12, -20], [36, 20, -18], [50, 28, -20],
         [57, 38, -26]),
             ([20, 28, -34], [34, 34, -33], [46, 40, -34], [53, 46, -38]), ([17, 44, -48], [27, 46, -47], [37, 50,
             -48], [43, 54, -52]),

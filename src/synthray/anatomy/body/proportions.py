@@ -39,6 +39,7 @@ class Proportions:
         muscle: thickness of muscle over the reference.
         bone: density of bone over that of a healthy thirty-year-old.
         cortex: thickness of cortical bone, likewise.
+        trabecular_hu: HU of the vertebral bodies' spongy bone.
         calcification: 0 to 1, how far cartilage and vessel walls have calcified.
         biacromial_mm: distance between the acromial tips, in true mm.
         arms: `down`, `up` or `absent`.
@@ -77,6 +78,7 @@ class Proportions:
     lung_hu: float
     bone: float
     cortex: float
+    trabecular_hu: float
     calcification: float
     osteophytes: float
     wedge: float
@@ -185,12 +187,15 @@ def _proportions(
         heart=float(np.clip(1.0 + 0.09 * unit[17] + 0.004 * excess + 0.08 * old, 0.78, 1.35)),
         heart_shift_mm=7 * unit[18], heart_tilt_deg=float(np.clip(38 - 0.8 * excess + 8 * unit[19], 12, 58)),
         mediastinum_mm=float(rng.uniform(20, 33)),
-        shoulder_drop_mm=10 * unit[20], arm_abduction_deg=float(rng.uniform(4, 24)),
-        scapula_out_mm=float(rng.uniform(-10, 35)),
+        shoulder_drop_mm=8 * unit[20], arm_abduction_deg=float(rng.uniform(4, 24)),
+        scapula_out_mm=float(rng.uniform(5, 45)),
         biacromial_mm=float(np.clip(shoulders[0] + shoulders[1] * (0.55 * unit[0] + 0.83 * unit[21]), 310, 470)),
         lung_hu=float(rng.uniform(-880, -740)),
         bone=float(np.clip(1.05 + 0.09 * unit[22] - 1.1 * thinning, 0.55, 1.3)),
         cortex=float(np.clip(1.04 + 0.09 * unit[22] - thinning + 0.05 * unit[23], 0.5, 1.35)),
+        # L1 has 226 ± 44 HU below 30 years and loses 2.5 HU a year (Jang et al., Radiology 2019;291:360); what reaches
+        # into a region of interest from the walls adds about 13.
+        trabecular_hu=float(np.clip(213 - 2.5 * max(age - 27, 0) + 38 * unit[22], 30, 330)),
         calcification=float(np.clip((age - 25) / 60 + 0.25 * unit[24], 0, 1)),
         osteophytes=float(np.clip((age - 45) / 40 + 0.35 * unit[25], 0, 1)),
         wedge=float(np.clip(unit[26] - 1.9 + 4 * thinning, 0, 1)),

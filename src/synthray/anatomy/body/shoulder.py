@@ -13,7 +13,7 @@ def paint_shoulders(canvas: Canvas, frame: Frame) -> dict[str, Floats]:
     """Both shoulder girdles and, unless they are absent, the arms' bones; returns named points."""
     landmarks: dict[str, Floats] = {}
     for side, name in ((1, "left"), (-1, "right")):
-        paint(canvas, [_clavicle(frame, side)], frame.bone(1200, 180, 1.6), f"clavicula_{name}")
+        paint(canvas, [_clavicle(frame, side)], frame.bone(1200, 170, 2.0), f"clavicula_{name}")
         parts, points = scapula(frame, side)
         paint(canvas, parts, frame.bone(1100, 80, 0.9), f"scapula_{name}")
         landmarks |= {f"{key}_{name}": at for key, at in points.items()}
@@ -28,35 +28,43 @@ def acromion_mm(frame: Frame, side: int) -> Floats:
     return frame.shoulder_mm(side) + np.array([side * 1, 9, 33]) * s
 
 
+def clavicle_ends_mm(frame: Frame, side: int) -> tuple[Floats, Floats]:
+    """Where a clavicle meets the breastbone and the acromion."""
+    s, z = frame.p.scale, float(frame.height(521.0))
+    half_depth, center = (float(c) for c in frame.cage(z)[1:])
+    start = np.array([side * 21.0 * s, center - half_depth - 9 * s, z + 5 * s])
+    return start, acromion_mm(frame, side) + np.array([-side * 15, -9, -1]) * s
+
+
 def _clavicle(frame: Frame, side: int) -> Part:
     """An S seen from above: bowed forwards at its inner two thirds, backwards at its outer third."""
     s = frame.p.scale
-    z = float(frame.height(521.0))
-    half_depth, center = (float(c) for c in frame.cage(z)[1:])
-    start = np.array([side * 21.0 * s, center - half_depth - 9 * s, z + 5 * s])
-    end = acromion_mm(frame, side) + np.array([-side * 15, -9, -1]) * s
-    t = np.array([0, 0.25, 0.5, 0.75, 1.0])[:, None]
-    bow = np.array([0, -10, -5, 8, 0])[:, None] * s * np.array([0, 1, 0]) + np.array([0, 4, 5, 4, 0])[
-        :, None
-    ] * s * np.array([0, 0, 1])
-    line = spline(start + t * (end - start) + bow, 30)
-    at = np.linspace(0, 1, 30)
-    tall = np.interp(at, [0, 0.08, 0.3, 0.7, 0.9, 1], [11, 9, 6.2, 5.6, 5, 4.2]) * s
-    deep = np.interp(at, [0, 0.08, 0.3, 0.7, 0.9, 1], [9, 8, 6.2, 6.5, 9, 8]) * s
+    start, end = clavicle_ends_mm(frame, side)
+    t = np.array([0, 0.2, 0.42, 0.64, 0.84, 1.0])[:, None]
+    bow = np.array([[0, 0, 0], [0, -11, 2], [0, -11, 6], [0, 2, 9], [0, 10, 6], [0, 2, 0]]) * s
+    line = spline(start + t * (end - start) + bow, 36)
+    at = np.linspace(0, 1, 36)
+    tall = np.interp(at, [0, 0.07, 0.25, 0.5, 0.75, 0.9, 1], [12.0, 10.8, 7.6, 6.4, 6.0, 5.6, 5.0]) * s
+    deep = np.interp(at, [0, 0.07, 0.25, 0.5, 0.75, 0.9, 1], [9.5, 8.8, 6.6, 6.2, 7.2, 10, 9]) * s
     return rod(line, tall, deep, axis=(0, 0, 1))
 
 
-def scapula(frame: Frame, side: int) -> tuple[list[Part], dict[str, Floats]]:
-    """A blade on the back of the chest with its spine, acromion, coracoid and glenoid."""
+def _glenoid_mm(frame: Frame, side: int) -> tuple[Floats, Floats]:
+    """The middle of the socket and of the neck behind it."""
+    s = frame.p.scale
+    glenoid = frame.shoulder_mm(side) + np.array([-side * 25, 5, -2]) * s
+    return glenoid, glenoid + np.array([-side * 9, 3, 0]) * s
+
+
+def blade_mm(frame: Frame, side: int) -> Floats:
+    """(16, 9, 3) the shoulder blade's middle surface, from its upper to its lower angle and from inside to outside."""
     p, s = frame.p, frame.p.scale
-    head = frame.shoulder_mm(side)
     out = p.scapula_out_mm + (20 if p.arms == "up" else 0)
-    glenoid = head + np.array([-side * 25, 5, -2]) * s
-    rise = head[2] - float(frame.height(500.0))
+    _, neck = _glenoid_mm(frame, side)
+    rise = frame.shoulder_mm(side)[2] - float(frame.height(500.0))
     top = np.array([side * (72 + 0.7 * out) * s, 0, float(frame.height(538.0)) + 0.6 * rise])
     tip = np.array([side * (82 + 1.5 * out) * s, 0, float(frame.height(418.0)) + 0.6 * rise])
     root = np.array([side * (66 + out) * s, 0, float(frame.height(512.0)) + 0.6 * rise])
-    neck = glenoid + np.array([-side * 9, 3, 0]) * s
     inner = spline([top, root, 0.5 * (root + tip) + np.array([-side * 1, 0, 0]), tip], 16)
     outer = spline([neck + np.array([-side * 12, 2, 17]) * s, neck + np.array([0, 0, 2]) * s,
         neck + np.array([-side * 4, 2, -16]) * s,
@@ -64,7 +72,14 @@ def scapula(frame: Frame, side: int) -> tuple[list[Part], dict[str, Floats]]:
     t = np.linspace(0, 1, 9)[None, :, None]
     grid = (1 - t) * inner[:, None] + t * outer[:, None]
     grid[..., 1] = _behind_ribs(frame, grid, outer)
-    thick = 1.6 * s + 1.6 * np.abs(2 * t[..., 0] - 1) ** 3 * np.ones((16, 1))
+    return grid
+
+
+def scapula(frame: Frame, side: int) -> tuple[list[Part], dict[str, Floats]]:
+    """A blade on the back of the chest with its spine, acromion, coracoid and glenoid."""
+    s, head, grid = frame.p.scale, frame.shoulder_mm(side), blade_mm(frame, side)
+    glenoid, neck = _glenoid_mm(frame, side)
+    thick = 1.6 * s + 1.6 * np.abs(np.linspace(-1, 1, 9)) ** 3 * np.ones((16, 1))
     border = grid[:, -1]
     ridge = spline([grid[4, 0], grid[4, 4] + np.array([0, 10, 8]) * s, neck + np.array([-side * 6, 22, 22]) * s], 12)
     base = spline([grid[4, 0], grid[4, 4], neck + np.array([-side * 8, 4, 8]) * s], 12)

@@ -114,15 +114,17 @@ def paint_capsules(hu: Any, codes: Any, start: Any, voxel: float, ends: Any, rad
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def add_tiles(hu: Any, tiles: Any, other: Any, amount: Any, first: int) -> None:
-    """Add texture: two periodic tiles of unequal period, one pair per kind of tissue, chosen by HU.
+def add_tiles(hu: Any, codes: Any, tiles: Any, other: Any, amount: Any, bone: Any, first: int) -> None:
+    """Add texture: two periodic tiles of unequal period, one pair per kind of tissue, chosen by label and HU.
 
     Args:
         hu: (I, J, K) box of the canvas whose first row is row `first` of the whole.
+        codes: (I, J, K) its labels.
         tiles: (4, n, n, n) lung, fat, flesh, spongy bone.
         other: (4, m, m, m) the same with another period.
+        amount: (4,) HU of one standard deviation; for spongy bone at 130 HU.
+        bone: (256,) bool, codes of bones.
         first: row of the whole canvas that the box starts at.
-        amount: (4,) HU of one standard deviation; for bone the share of its HU above water.
     """
     ni, nj, nk = hu.shape
     n, m = tiles.shape[1], other.shape[1]
@@ -138,10 +140,10 @@ def add_tiles(hu: Any, tiles: Any, other: Any, amount: Any, first: int) -> None:
                 if value < -450:
                     kind = 0
                     size = amount[0] * min((value + 960) / 120, 1.0)
+                elif bone[codes[i, j, k]]:
+                    # The denser, the coarser the grain; the cortex is dense all through.
+                    kind = 3
+                    size = amount[3] * (0.6 + 0.4 * max(value, 0.0) / 130) * min(max((900 - value) / 600, 0.1), 1.0)
                 elif value < -25:
                     kind, size = 1, amount[1]
-                elif value > 150:
-                    # The cortex is dense all through; only spongy bone has a grain.
-                    kind = 3
-                    size = amount[3] * value * min(max((1000 - value) / 600, 0.15), 1.0)
                 hu[i, j, k] = value + 0.707 * size * (tiles[kind, a, c, k % n] + other[kind, b, d, k % m])

@@ -6,9 +6,11 @@ Panjabi et al., Spine 1991;16:888 (cervical: 16:861; lumbar: 1992;17:299), round
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from synthray.anatomy.body.canvas import Canvas, Floats
+from synthray.anatomy.body.canvas import Canvas, Floats, Shell
 from synthray.anatomy.body.frame import Frame, Vertebra
 from synthray.anatomy.body.shapes import Part, ball, drum, paint, rod, spline
 
@@ -25,11 +27,16 @@ def paint_spine(canvas: Canvas, frame: Frame, rng: np.random.Generator) -> dict[
     for name, _, _ in frame.vertebrae():
         v, short = frame.vertebra(name), name.removeprefix("vertebrae_")
         _paint_disc(canvas, frame, v)
-        paint(canvas, vertebra_parts(frame, v, short, collapsed.get(short, 0.0), rng), frame.bone(950, 135, 0.75), name)
+        paint(canvas, vertebra_parts(frame, v, short, collapsed.get(short, 0.0), rng), _shell(frame), name)
         landmarks[f"{name}_center"] = v.center_mm
         if short not in ("C1", "C2"):
             landmarks[f"{name}_spinous_tip"] = v.at(*_spinous_tip(v, short, frame.p.scale))
     return landmarks
+
+
+def _shell(frame: Frame) -> Shell:
+    """Cortex and spongy bone of a vertebral body."""
+    return replace(frame.bone(1100, 0, 0.85), spongy_hu=frame.p.trabecular_hu)
 
 
 def vertebra_parts(frame: Frame, v: Vertebra, short: str, wedge: float, rng: np.random.Generator) -> list[Part]:
@@ -40,7 +47,7 @@ def vertebra_parts(frame: Frame, v: Vertebra, short: str, wedge: float, rng: np.
         return _atlas(frame, v)
     body = drum(v.center_mm, (v.width_mm / 2, v.depth_mm / 2, v.height_mm / 2), v.rotation,
                 waist=0.13 if short[0] != "C" else 0.05, hollow_mm=0.05 * v.height_mm, notch_mm=2.0,
-                wedge=wedge + {"L5": -0.16, "L4": -0.03}.get(short, 0.0))  # fmt: skip
+                wedge=wedge + {"L5": -0.19, "L4": -0.03}.get(short, 0.0))  # fmt: skip
     arch = {"L": _lumbar_arch, "T": _thoracic_arch, "C": _cervical_arch}[short[0]](frame, v, short)
     dens = [_dens(frame, v)] if short == "C2" else []
     return [body, *arch, *dens, *_osteophytes(frame, v, beaks)]

@@ -7,23 +7,30 @@ import numpy as np
 from synthray.anatomy.body.canvas import Canvas, Floats
 from synthray.anatomy.body.fields import in_slabs
 
-# Edges of the two tiles in voxels; their common period is longer than any body.
-_EDGES = (96, 77)
-# Spectral exponent of lung, fat, flesh and spongy bone; a projection keeps the exponent of an isotropic field.
-_EXPONENTS = (2.6, 2.6, 2.8, 1.8)
-# One standard deviation: HU in lung, fat and flesh, share of the HU in spongy bone.
-_AMOUNTS = (48.0, 16.0, 14.0, 0.3)
+# Edges of the two tiles in voxels, which share no divisor, so that their common period is longer than any body.
+_EDGES = ((32, 27), (48, 35), (64, 55), (80, 63), (96, 77))
+# A tile needs to be a little longer than the slowest variation below.
+_TILE_MM = 180.0
+# Spectral exponent and one standard deviation in HU of lung, fat, flesh and spongy bone, set so that means over cubes
+# of 3, 6 and 12 mm spread as in real CTs (benchmarks/body/texture.py). A projection keeps the exponent.
+_EXPONENTS = (2.6, 2.4, 2.4, 2.0)
+_AMOUNTS = (46.0, 17.0, 12.0, 42.0)
+_BONES = ("vertebrae", "rib_", "sternum", "clavicula", "scapula", "humerus", "ulna", "radius", "hip_", "sacrum",
+          "femur", "tibia", "fibula", "patella", "skull")  # fmt: skip
 
 
 def paint_texture(canvas: Canvas, rng: np.random.Generator) -> None:
     """Add texture to the whole canvas: lung's small vessels, fat's septa, muscle's streaks, trabeculae."""
     from synthray.anatomy.body.soft_kernels import add_tiles
 
-    first, second = (_tiles(edge, canvas.voxel_mm, rng) for edge in _EDGES)
-    amounts = np.array(_AMOUNTS)
+    edges = next((pair for pair in _EDGES if pair[0] * canvas.voxel_mm >= _TILE_MM), _EDGES[-1])
+    first, second = (_tiles(edge, canvas.voxel_mm, rng) for edge in edges)
+    amounts, bone = np.array(_AMOUNTS), np.zeros(256, dtype=bool)
+    for code, name in canvas.names.items():
+        bone[code] = name.startswith(_BONES)
 
     def slab(rows: slice) -> None:
-        add_tiles(canvas.hu[rows], first, second, amounts, rows.start)
+        add_tiles(canvas.hu[rows], canvas.codes[rows], first, second, amounts, bone, rows.start)
 
     in_slabs(canvas.hu.shape[0], slab)
 

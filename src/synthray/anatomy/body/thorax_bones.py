@@ -28,7 +28,7 @@ def paint_chest(canvas: Canvas, frame: Frame, rng: np.random.Generator) -> dict[
         paint(
             canvas,
             _rib(frame, path, number),
-            frame.bone(1150, 50, 0.75),
+            frame.bone(1150, 60, 0.85),
             f"rib_{'left' if side > 0 else 'right'}_{number}",
         )
     return _paint_sternum(canvas, frame)
@@ -71,9 +71,9 @@ def _rib(frame: Frame, path: Floats, number: int) -> list[Part]:
     tall_axis = np.cross(along, outward)
     tall_axis /= np.linalg.norm(tall_axis, axis=1, keepdims=True)
     t = np.linspace(0, 1, len(path))
-    big = {1: 7.5, 2: 5.6, 11: 4.9, 12: 3.8}.get(number, 5.6)
+    big = {1: 7.8, 2: 6.0, 11: 5.4, 12: 4.2}.get(number, 6.2)
     tall = np.interp(t, [0, 0.03, 0.08, 0.2, 0.6, 0.94, 1], [5.5, 4.6, 5.4, big, big, 1.1 * big, big]) * s
-    thin = np.interp(t, [0, 0.03, 0.08, 0.2, 0.7, 1], [4.6, 3.4, 3.8, 3.1, 2.5, 2.9]) * s
+    thin = np.interp(t, [0, 0.03, 0.08, 0.2, 0.7, 1], [4.8, 3.7, 4.2, 3.7, 3.1, 3.4]) * s
     if number > 10:
         tall *= np.interp(t, [0, 0.7, 1], [1, 1, 0.45])
     soft = frame.bone(700, 130, 0.5)
