@@ -47,6 +47,24 @@ def test_scatter_is_the_same_within_rounding() -> None:
     np.testing.assert_allclose(veil.numpy(), expected, rtol=1e-4, atol=1e-6)
 
 
+def test_metal_counts_in_dose_and_scatter_as_in_numpy() -> None:
+    chest = SYSTEMS["chest-bedside"].settings
+    detector = replace(chest.detector, electronic_noise_photons=0.0)
+    settings = replace(chest, detector=detector, mas=None, extra_materials=("titanium",), collimator=None)
+    metal = np.zeros_like(phantom()[:, :1])
+    metal[..., 60:, :] = 1.5
+    density = np.concatenate([phantom(), metal], axis=1)
+    expected = make_image(density, settings, "realistic", [np.random.default_rng(0)], GEOMETRY)
+    _, signal = radiograph(torch.from_numpy(density), settings, GEOMETRY, noise=False)
+    assert np.abs(np.median(signal.numpy() / expected.transmission) - 1) < 2e-3
+    beam = nodes(settings.tube, settings.detector, extra=("titanium",))
+    primary = np.exp(-0.2 * density[0].sum(axis=0))
+    parts = (torch.from_numpy(primary), torch.from_numpy(density[0]))
+    veil = scattered_tensor(*parts, beam, settings.scatter, 1.5, 1200, ("titanium",))
+    plain = scattered(primary, density[0], beam, settings.scatter, 1.5, 1200, ("titanium",))
+    np.testing.assert_allclose(veil.numpy(), plain, rtol=1e-4, atol=1e-6)
+
+
 def test_noise_has_the_same_spread() -> None:
     flat = np.full((1, 2, 200, 200), 4, dtype=np.float32)
     settings = replace(SYSTEMS["chest-bedside"].settings, mas=0.5)

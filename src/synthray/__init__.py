@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from synthray import tools
-    from synthray.anatomy import LabelMap, Patient, Volume, body, load_patient
+    from synthray.anatomy import LabelMap, Patient, Volume, body, disease, load_patient
     from synthray.dataset import Dataset, Recipe, generate, load_recipe, verify
     from synthray.demo import run_demo
     from synthray.errors import InputError, SynthrayError, SynthrayWarning
@@ -39,6 +39,7 @@ _HOMES = {
     "projector": ("Projection", "project", "with_tools"),
     "simulate": ("Sample", "Scene", "simulate"),
 }
+_ROOMS = {"tools": "synthray.tools", "disease": "synthray.anatomy.disease"}
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [  # noqa: RUF022  # grouped by room
@@ -48,19 +49,19 @@ __all__ = [  # noqa: RUF022  # grouped by room
     "CArm", "Camera", "ViewSampler",
     "ImagingSettings",
     "Projection", "project", "with_tools",
-    "tools",
+    "tools", "disease",
     "Sample", "Scene", "simulate",
     "train", "load_model", "predict_files", "evaluate", "run_experiment", "run_demo",
 ]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
-    if name == "tools":
-        return import_module("synthray.tools")
+    if name in _ROOMS:
+        return import_module(_ROOMS[name])
     if name not in _HOME_OF:
         raise AttributeError(f"module 'synthray' has no attribute '{name}'")
     return getattr(import_module(f"synthray.{_HOME_OF[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOME_OF, "tools"])
+    return sorted([*globals(), *_HOME_OF, *_ROOMS])

@@ -41,6 +41,16 @@ def test_only_the_measuring_field_counts() -> None:
     )
 
 
+def test_metal_in_the_measuring_field_counts() -> None:
+    """The field gets its dose behind a titanium plate too, here as much as its own attenuation asks for."""
+    titanium = np.full((1, 100, 100), 2.0, dtype=np.float32)
+    whole, control = np.concatenate([slab(20), titanium]), AutomaticExposure()
+    _, mas = control_exposure(whole, Tube(), Detector(), control, 1000, materials=("titanium",))
+    through = transmission(whole, nodes(Tube(), Detector(), extra=("titanium",)))
+    assert dose(through, Tube(), mas, control, 1000, 800, 1.0).detector_kerma_ugy == pytest.approx(2.5, rel=0.01)
+    assert mas > 1.5 * control_exposure(slab(20), Tube(), Detector(), control, 1000)[1]
+
+
 def test_the_voltage_rises_for_those_who_need_it() -> None:
     control = AutomaticExposure(mas_range=(0.1, 5.0), kvp_range=(60, 120))
     settings = [control_exposure(slab(cm), Tube(), Detector(), control, 1000) for cm in (5, 15, 25, 40)]

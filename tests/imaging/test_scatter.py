@@ -6,6 +6,7 @@ import pytest
 
 from synthray.errors import InputError
 from synthray.imaging import Detector, Nodes, Tube, nodes, scatter_ratio, scattered, transmission
+from synthray.imaging.attenuation import electrons_relative_to_water
 from synthray.imaging.grid import GRID_PRESETS, Grid, grid_lines, primary_transmission, strip_transmission
 from synthray.imaging.montecarlo import Body, Receptor, follow_photons
 from synthray.imaging.scatter import Scatter, scatter_table
@@ -116,6 +117,22 @@ def test_no_body_no_scatter() -> None:
     assert np.all(scattered(np.ones((40, 50), dtype=np.float32), open_field, beam(), Scatter(), 5.0) == 0)
     for off in (Scatter(strength=0), Scatter(ratio=0)):
         assert middle_ratio(20, off) == 0
+
+
+def test_further_materials_scatter_by_their_electrons() -> None:
+    """PMMA as a channel of its own makes the scatter of the water with as many electrons, for equal primaries."""
+    share = electrons_relative_to_water("pmma")
+    assert share == pytest.approx(0.9716, abs=1e-3)  # Z/A of PMMA 0.53937, of water 0.55508 (NIST)
+    assert electrons_relative_to_water("titanium") == pytest.approx(22 / 47.867 / 0.55508, abs=1e-3)
+    primary = np.full((40, 40), 0.05, dtype=np.float32)
+    alone = np.zeros((3, 40, 40))
+    alone[2] = 10
+    veil = scattered(primary, alone, beam(), BARE, 5.0, materials=("pmma",))
+    water = np.zeros((2, 40, 40))
+    water[0] = 10 * share
+    np.testing.assert_allclose(veil, scattered(primary, water, beam(), BARE, 5.0), rtol=1e-5)
+    with pytest.raises(InputError, match="area density of shape"):
+        scattered(primary, alone, beam(), BARE, 5.0)
 
 
 def test_smooth_positive_and_finite_with_metal_and_closed_blades() -> None:

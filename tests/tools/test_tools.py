@@ -128,6 +128,51 @@ def write_box(path, scale=1.0, open_side=False):
     return path
 
 
+def test_a_glb_file_is_in_metres(tmp_path):
+    """glTF 2.0, section 3.4; the axes stay those of the file."""
+    box = trimesh.creation.box((0.010, 0.020, 0.030))
+    trimesh.Scene({"part": box}).export(tmp_path / "block.glb")
+    tool = tools.load(tmp_path / "block.glb", material="titanium")
+    assert np.allclose(np.ptp(tool.bounds_mm, axis=0), [10, 20, 30], rtol=1e-5)
+    assert tool.parts[0].volume_mm3 == pytest.approx(6000, rel=1e-4)
+    with pytest.raises(InputError, match=r"only 0\.03 mm across when read in mm"):
+        tools.load(tmp_path / "block.glb", material="titanium", units="mm")
+
+
+def test_bounds_are_those_of_metal_not_of_holes():
+    assert np.ptp(tools.nail(length_mm=340).bounds_mm, axis=0)[1] == pytest.approx(15.5, abs=0.02)
+    assert np.ptp(tools.screw(length_mm=60).bounds_mm, axis=0)[2] == pytest.approx(60, abs=0.01)
+    assert np.ptp(tools.plate(thickness_mm=4).bounds_mm, axis=0)[0] == pytest.approx(4, abs=0.001)
+    assert all(part.body_vertices is not None for part in tools.pedicle_construct().parts)
+
+
+@pytest.mark.parametrize(("kind", "radius_mm"), [("cup", 26.0), ("hip_replacement", 16 - 0.02)])
+def test_round_parts_of_joints_are_round_to_a_thousandth_of_the_diameter(kind, radius_mm):
+    """Vertices and middles of faces of the outermost ball lie within 0.1 % of its diameter from a sphere."""
+    tool = tools.TOOLS[kind]()
+    assert sum(len(part.faces) for part in tool.parts) < 25_000
+    part, center = (tool.parts[0], np.zeros(3)) if kind == "cup" else (tool.parts[-1], tool.landmarks["head"])
+    corners = part.outer_mm[part.faces[part.faces.max(axis=1) < len(part.outer_mm)]] - center
+    middles = corners.mean(axis=1)
+    # Without the flat rim of a cup and the fan at its pole.
+    ball = np.linalg.norm(corners, axis=2).min(axis=1) > 0.9 * radius_mm
+    for points in (corners[ball].reshape(-1, 3), middles[ball]):
+        assert np.abs(2 * np.linalg.norm(points, axis=1) - 2 * radius_mm).max() < 2e-3 * radius_mm
+
+
+def test_tools_lie_where_a_line_leaves_the_body():
+    hu = np.full((40, 40, 40), -1000, dtype=np.int16)
+    hu[5:35, 10:30, 5:35] = 30
+    person = Patient.from_arrays(hu, np.diag([5.0, 5, 5, 1]))
+    skin, rng = tools.find_skin(person), np.random.default_rng(0)
+    for direction, axis, at in (((0, -1, 0), 1, 47.5), ((0, 2, 0), 1, 147.5), ((1, 0, 0), 0, 172.5)):
+        button = tools.on_skin(tools.button(), skin, person.center_mm, rng, direction=direction)
+        assert button.landmarks_mm["base"][axis] == pytest.approx(at, abs=3)
+        assert button.patient_from_tool[axis, 2] * np.sign(sum(direction)) > 0.99
+    away = skin.exit_mm(np.array([500.0, 0, 0]), np.array([1.0, 0, 0]))
+    assert np.allclose(away, [500, 0, 0])
+
+
 @pytest.mark.parametrize("kind", ["stl", "obj", "ply"])
 def test_meshes_are_read_in_their_units(tmp_path, kind):
     tool = tools.load(write_box(tmp_path / f"block.{kind}"), material="titanium")

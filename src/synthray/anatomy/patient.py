@@ -135,13 +135,15 @@ class LabelMap:
             raise InputError(f"structure '{name}' already exists")
         if mask.shape != self.codes.shape:
             raise InputError(f"structure '{name}': mask of shape {mask.shape} on a grid of {self.codes.shape}")
-        old = np.unique(self.codes[mask])
+        held_codes = self.codes[mask]
+        old = np.flatnonzero(np.bincount(held_codes)) if len(held_codes) else held_codes
         highest = max([int(self.codes.max(initial=0)), *(c for s in self.structures.values() for c in s)])
         table = np.zeros(highest + 1, dtype=np.int64)
         table[old] = highest + 1 + np.arange(len(old))
         if highest + len(old) > np.iinfo(np.uint16).max:
             raise InputError(f"structure '{name}': more than 65535 combinations of overlapping structures")
-        codes = as_codes(np.where(mask, table[self.codes], self.codes))
+        codes = self.codes.astype(np.promote_types(self.codes.dtype, np.min_scalar_type(highest + len(old))))
+        codes[mask] = table[held_codes]
         twins = dict(zip(old.tolist(), table[old].tolist(), strict=True))
         structures = {n: (*held, *(twins[c] for c in held if c in twins)) for n, held in self.structures.items()}
         return LabelMap(codes, {**structures, name: tuple(twins.values()) or (highest + 1,)})

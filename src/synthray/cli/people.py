@@ -26,6 +26,21 @@ CtArgument = Annotated[
 LabelsOption = Annotated[Path | None, typer.Option(help="Label map on the CT's grid, or a folder of masks.")]
 NamesOption = Annotated[Path | None, typer.Option(help="JSON of label names; found beside the labels by default.")]
 LandmarksOption = Annotated[Path | None, typer.Option(help="Landmarks: .json, .csv, .mrk.json, .fcsv.")]
+DiseaseOption = Annotated[
+    list[str] | None,
+    typer.Option(help="KIND, or KIND:STRUCTURE for one that befalls a structure; several times for several."),
+]
+ToolOption = Annotated[
+    list[str] | None,
+    typer.Option(help="KIND at the target, or KIND:FROM:TO along two landmarks; several times for several tools."),
+]
+SystemOption = Annotated[
+    str, typer.Option(help="X-ray system: chest-upright, chest-bedside, bucky-table, mobile-c-arm, angiography.")
+]
+DisplayOption = Annotated[
+    str | None, typer.Option(help="Display preset (chest-pa, bone, c-arm, linear, …); the system's without it.")
+]
+PictureOption = Annotated[Path, typer.Option(help="Picture to write: .png, .tif, or .npy for the float -log image.")]
 KeepTable = Annotated[bool, typer.Option("--keep-table", help="Keep the table and what lies outside the body.")]
 
 
@@ -39,11 +54,12 @@ def body(
     height_cm: Annotated[float | None, typer.Option(help="120 to 220.")] = None,
     weight_kg: Annotated[float | None, typer.Option(help="30 to 250.")] = None,
     arms: Annotated[str, typer.Option(help="down, up or absent.")] = "down",
+    disease: DiseaseOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Write a built-in body as CT, labels and landmarks.
 
-    Example: synthray body --seed 3 --sex female --arms up body-3/
+    Example: synthray body --seed 3 --sex female --arms up --disease lung_opacities body-3/
     """
     import synthray as sr
     from synthray.anatomy import save_patient
@@ -60,6 +76,7 @@ def body(
         voxel_mm=voxel_mm,
         arms=arms,  # type: ignore[arg-type]
     )
+    person = _ill(person, disease, seed)
     save_patient(person, out)
     facts = {"folder": str(out), "shape": list(person.ct.shape), "structures": len(person.structure_names)}
     emit(facts, f"wrote {out}: {' x '.join(map(str, person.ct.shape))} voxels, "
@@ -120,9 +137,7 @@ def simulate(
     labels: LabelsOption = None,
     label_names: NamesOption = None,
     landmarks: LandmarksOption = None,
-    out: Annotated[Path, typer.Option(help="Picture to write: .png, .tif, or .npy for the float -log image.")] = Path(
-        "shot.png"
-    ),
+    out: PictureOption = Path("shot.png"),
     view: Annotated[str, typer.Option(help="pa, ap, lat, inlet, outlet, obturator_oblique_left, …")] = "pa",
     lao: Annotated[float, typer.Option(help="LAO angle in degrees, RAO negative.")] = 0.0,
     cran: Annotated[float, typer.Option(help="Cranial angle in degrees, caudal negative.")] = 0.0,
@@ -131,20 +146,14 @@ def simulate(
     carm: Annotated[str, typer.Option(help="Device preset.")] = "cios-fusion",
     size: Annotated[int, typer.Option(help="Rows of the picture.", min=8, max=8192)] = 768,
     realism: Annotated[str, typer.Option(help="naive, heuristic, realistic or full.")] = "realistic",
-    system: Annotated[
-        str, typer.Option(help="X-ray system: chest-upright, chest-bedside, bucky-table, mobile-c-arm, angiography.")
-    ] = "chest-upright",
+    system: SystemOption = "chest-upright",
     kvp: Annotated[float | None, typer.Option(help="Tube voltage in kVp; the system's own without it.")] = None,
     mas: Annotated[float | None, typer.Option(help="Tube output in mAs; exposure control without it.")] = None,
-    display: Annotated[
-        str | None, typer.Option(help="Display preset (chest-pa, bone, c-arm, linear, …); the system's without it.")
-    ] = None,
-    tool: Annotated[
-        list[str] | None,
-        typer.Option(help="KIND at the target, or KIND:FROM:TO along two landmarks; several times for several tools."),
-    ] = None,
+    display: DisplayOption = None,
+    tool: ToolOption = None,
+    disease: DiseaseOption = None,
     lungs: Annotated[bool, typer.Option("--lungs", help="Find the lungs when they are not labelled.")] = False,
-    seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the noise and of diseases.")] = 0,
     keep_table: KeepTable = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -153,33 +162,47 @@ def simulate(
     Example: synthray simulate ct.nii.gz --labels labels.nii.gz --view ap --out shot.png
 
     With tools: synthray simulate body:3 --view ap --target FH-l --tool screw --tool k_wire:ASIS-l:GSN-l
+
+    With disease: synthray simulate body:3 --disease lung_opacities --disease fracture:clavicula_left
     """
     import synthray as sr
     from synthray.anatomy import with_lungs
-    from synthray.dataset.make import target_mm
+    from synthray.dataset.people import target_mm
     from synthray.imaging import System
 
     patient = _load(ct, labels, label_names, landmarks, keep_table)
     if lungs:
         patient = with_lungs(patient)
-    device = sr.CArm.preset(carm).resized(size)
-    camera = device.view(target_mm(patient, target), lao, cran, roll, view=view)
+    patient = _ill(patient, disease, seed)
+    center = target_mm(patient, target)
+    camera = sr.CArm.preset(carm).resized(size).view(center, lao, cran, roll, view=view)
     room = System.preset(system)
     settings = replace(room.settings, mas=mas)
     if kvp is not None:
         control = replace(settings.exposure, kvp_range=None)
         settings = replace(settings, tube=replace(settings.tube, tube_kvp=kvp), exposure=control)
-    scene = sr.Scene(patient, [_tool(text, patient, target_mm(patient, target)) for text in tool or ()])
+    scene = sr.Scene(patient, [_tool(text, patient, center) for text in tool or ()])
     sample = sr.simulate(scene, camera, realism, seed, settings=settings)  # type: ignore[arg-type]
     written = sample.save(out, preset=display or room.display)
     facts = {"files": [str(path) for path in written], **sample.describe()}
-    structures = len(facts["structures"])
     seen = sum(mark["visible"] for mark in facts["landmarks"].values())
-    emit(
-        facts,
-        f"wrote {out} and {len(written) - 1} files beside it: {structures} masks, {seen} landmarks in view",
-        as_json,
-    )
+    words = f"{len(facts['structures'])} masks, {seen} landmarks in view"
+    emit(facts, f"wrote {out} and {len(written) - 1} files beside it: {words}", as_json)
+
+
+def _ill(patient: Patient, diseases: list[str] | None, seed: int) -> Patient:
+    """The patient with what `--disease` names."""
+    from synthray.anatomy.disease import DISEASES, takes_structure
+
+    for text in diseases or ():
+        kind, _, structure = text.partition(":")
+        if kind not in DISEASES:
+            raise InputError(f"--disease {text}: there are {', '.join(DISEASES)}")
+        if takes_structure(kind) != bool(structure):
+            usage = f"{kind}:STRUCTURE" if takes_structure(kind) else kind
+            raise InputError(f"--disease {text}: give {usage}")
+        patient = DISEASES[kind](patient, seed=seed, **({"structure": structure} if structure else {}))
+    return patient
 
 
 def _tool(text: str, patient: Patient, target_mm: npt.NDArray[np.float64]) -> Tool:

@@ -20,7 +20,12 @@ class Strict(BaseModel):
 _HOW_TO_DRAW = "give a number, {uniform: [low, high]}, {log_uniform: [low, high]} or {normal: [mean, sd]}"
 
 
-def _spread(value: Any) -> Any:
+def as_draw(value: Any) -> Any:
+    """A number or a mapping such as `{uniform: [low, high]}` as the fields of a `Draw`.
+
+    Raises:
+        ValueError: it is neither.
+    """
     if isinstance(value, bool) or not isinstance(value, int | float | Mapping):
         raise ValueError(_HOW_TO_DRAW)
     if not isinstance(value, Mapping):
@@ -59,9 +64,14 @@ class Draw(Strict):
         return Spread(self.kind, self.first, self.second)
 
 
-Number = Annotated[Draw, BeforeValidator(_spread)]
+Number = Annotated[Draw, BeforeValidator(as_draw)]
 
 
 def fixed(value: float) -> Draw:
     """A number that is always the same."""
     return Draw(kind="fixed", first=value, second=0)
+
+
+def uniform(low: float, high: float) -> Draw:
+    """A number drawn uniformly from a range."""
+    return Draw(kind="uniform", first=low, second=high)

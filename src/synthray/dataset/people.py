@@ -7,10 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from synthray.anatomy import Patient, below_diaphragm, load_patient, resample_patient, with_lungs
 from synthray.anatomy.body import body
 from synthray.anatomy.morph import jittered, mirrored, random_deformation, turned_legs
+from synthray.dataset.disease_recipe import with_disease
 from synthray.dataset.recipe import Morph, Person, Recipe
 from synthray.dataset.shards import checksum
 from synthray.errors import InputError
@@ -18,8 +20,13 @@ from synthray.errors import InputError
 BODY_VOXEL_MM = 2.0
 
 
-def load_person(person: Person) -> Patient:
+def load_person(person: Person, seed: int = 0, number: int = 0) -> Patient:
     """The patient that a recipe's entry describes.
+
+    Args:
+        person: the entry, counted out.
+        seed: the recipe's; diseases are drawn from it and the person's number.
+        number: of the person in the recipe.
 
     Raises:
         InputError: a file can't be read, or lungs are asked for and can't be found.
@@ -42,7 +49,11 @@ def load_person(person: Person) -> Patient:
             patient = resample_patient(patient, person.voxel_mm)
     if person.morph is not None:
         patient = _morphed(patient, person.morph)
-    return mirrored(patient) if person.mirror else patient
+    if person.mirror:
+        patient = mirrored(patient)
+    if not person.disease:
+        return patient
+    return replace(with_disease(patient, person.disease, seed, number), name=f"{patient.name}-{number}")
 
 
 def _morphed(patient: Patient, morph: Morph) -> Patient:
@@ -68,18 +79,34 @@ def _morphed(patient: Patient, morph: Morph) -> Patient:
     return replace(patient, name=f"{patient.name}-{morph.seed}")
 
 
+def target_mm(patient: Patient, target: str) -> npt.NDArray[np.float64]:
+    """(3,) patient mm of a point by name: `center`, a landmark, or structures joined by + (their centre).
+
+    Raises:
+        InputError: the patient has no such landmark or structure.
+    """
+    if target == "center":
+        return patient.center_mm
+    if target in patient.landmarks:
+        return patient.landmarks[target]
+    names = [name.strip() for name in target.split("+")]
+    missing = [name for name in names if name not in patient.structure_names]
+    if missing:
+        raise InputError(
+            f"{patient.name} has no landmark or structure '{missing[0]}'; its landmarks and labels name it"
+        )
+    return patient.structure_center_mm(*names)
+
+
 def fingerprint(recipe: Recipe) -> dict[str, str]:
-    """Path as written in the recipe -> SHA-256 of its content, for every file that people are made from.
+    """Path as written in the recipe -> SHA-256 of its content, for every file that people and tools are made from.
 
     Raises:
         InputError: a file is missing.
     """
-    found = {}
-    for person in recipe.people:
-        for source in (person.ct, person.labels, person.label_names, person.landmarks):
-            if isinstance(source, str) and source not in found:
-                found[source] = _content(Path(source))
-    return found
+    sources = [one for p in recipe.people for one in (p.ct, p.labels, p.label_names, p.landmarks)]
+    named = dict.fromkeys([*sources, *(tool.file for tool in recipe.tools)])
+    return {source: _content(Path(source)) for source in named if isinstance(source, str)}
 
 
 def _content(path: Path) -> str:

@@ -12,6 +12,8 @@ from synthray.imaging import ImagingSettings, Level
 
 # Separate streams of random numbers for separate purposes, so that one more draw in one leaves the others alone.
 PLAN_STREAM, NOISE_STREAM = 0, 1
+# One for each entry of `tools`, from here on.
+TOOL_STREAM = 16
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,7 @@ class Planned:
 
     Attributes:
         index: number of the image in the set.
+        march: number of the first image that shows the same person from the same view.
         person: number of the person in `Recipe.everyone()`.
         view: number of the view in `Recipe.views`.
         parameters: the view's angles and distances.
@@ -29,6 +32,7 @@ class Planned:
     """
 
     index: int
+    march: int
     person: int
     view: int
     parameters: ViewParameters
@@ -44,16 +48,21 @@ def stream(seed: int, index: int, purpose: int) -> np.random.Generator:
 
 def plan(recipe: Recipe, index: int) -> Planned:
     """What image `index` shows. People take turns by shard, so that a worker loads each once per shard."""
-    rng = stream(recipe.seed, index, PLAN_STREAM)
+    first = index - index % recipe.images_per_shard
+    march = index - (index - first) % recipe.tool_poses_per_view
+    rng = stream(recipe.seed, march, PLAN_STREAM)
     weights = np.array([view.weight for view in recipe.views])
     view = int(rng.choice(len(weights), p=weights / weights.sum()))
+    parameters = recipe.views[view].sampler.draw(rng)
+    own = rng if march == index else stream(recipe.seed, index, PLAN_STREAM)
     return Planned(
         index=index,
+        march=march,
         person=person_of_shard(recipe, index // recipe.images_per_shard),
         view=view,
-        parameters=recipe.views[view].sampler.draw(rng),
-        settings=recipe.imaging.draw(rng),
-        realism=recipe.imaging.draw_level(rng),
+        parameters=parameters,
+        settings=recipe.imaging.draw(own),
+        realism=recipe.imaging.draw_level(own),
         noise_seed=int(stream(recipe.seed, index, NOISE_STREAM).integers(2**63)),
     )
 

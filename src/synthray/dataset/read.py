@@ -13,7 +13,6 @@ import numpy.typing as npt
 
 from synthray.dataset import rle
 from synthray.dataset.job import ShardInfo, read_manifest, read_recipe
-from synthray.dataset.make import BASIS_FILES
 from synthray.dataset.recipe import Recipe
 from synthray.dataset.shards import decode_png16, unpack
 from synthray.errors import InputError
@@ -26,10 +25,11 @@ class StoredSample:
     Attributes:
         key: unique in the set.
         image: float32 (row, column), -ln(signal / open-field signal).
-        masks: structure -> bool (row, column).
+        masks: structure or tool -> bool (row, column).
         landmarks_px: landmark -> (column, row), NaN when behind the source or not in this person.
         visible: landmark -> whether it lies in the picture.
-        area_density: float32 (basis, row, column) g/cm², or None when the recipe doesn't keep it.
+        area_density: float32 (basis, row, column) g/cm², or None when the recipe doesn't keep it; after the two bases
+            the materials of this image's tools, as `truth["area_density"]["basis"]` names them.
         paths_mm: 2-D structure -> float32 (row, column) path length, for those the recipe keeps.
         truth: all of the sample's metadata; see docs/dataset-format.md.
     """
@@ -96,7 +96,7 @@ def _decode(shard: Path, key: str, files: dict[str, bytes]) -> StoredSample:
         truth = json.loads(files["json"])
         scale, offset = truth["image"]["scale"], truth["image"]["offset"]
         density = truth["area_density"]
-        planes = [decode_png16(files[f"{name}.png"], density["scale"]) for name in BASIS_FILES] if density else []
+        planes = [decode_png16(files[f"{name}.png"], density["scale"]) for name in density["basis"]] if density else []
         marks = truth["landmarks"]
         return StoredSample(
             key=key,
@@ -123,3 +123,23 @@ def stack_masks(sample: StoredSample, structures: Sequence[str]) -> npt.NDArray[
     """(structure, row, column) bool; a structure that a person doesn't have is empty."""
     empty = np.zeros(sample.image.shape, dtype=bool)
     return np.stack([sample.masks.get(name, empty) for name in structures]) if structures else empty[None][:0]
+
+
+def stack_density(samples: Sequence[StoredSample]) -> tuple[npt.NDArray[np.float32], tuple[str, ...]]:
+    """Area densities of samples whose recipe keeps them, with the same channels for all.
+
+    Returns:
+        (n, 2 + M, row, column) g/cm², zero where an image lacks a material, and the M materials' names.
+
+    Raises:
+        InputError: a sample has none.
+    """
+    bases = [sample.truth["area_density"]["basis"] if sample.area_density is not None else [] for sample in samples]
+    if not all(bases):
+        raise InputError("these samples hold no area densities; make the data set with keep_area_density: true")
+    materials = tuple(sorted({name for basis in bases for name in basis[2:]}))
+    stacked = np.zeros((len(samples), 2 + len(materials), *samples[0].image.shape), dtype=np.float32)
+    for row, sample, basis in zip(stacked, samples, bases, strict=True):
+        for plane, name in zip(sample.area_density if sample.area_density is not None else (), basis, strict=True):
+            row[materials.index(name) + 2 if name in materials else basis.index(name)] = plane
+    return stacked, materials

@@ -11,8 +11,10 @@ from typing import Any, Literal, Self, TypeVar
 import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from synthray.dataset.disease_recipe import Disease
 from synthray.dataset.draws import Number, Strict, fixed
 from synthray.dataset.imaging_recipe import Imaging
+from synthray.dataset.tools_recipe import ToolEntry
 from synthray.errors import InputError
 from synthray.geometry import PRESETS, ViewSampler, named_view
 from synthray.geometry import CArm as Device
@@ -32,7 +34,10 @@ class Morph(Strict):
 
 
 class Person(Strict):
-    """One person: either `ct` or `body`. With `count` several: bodies, or morphs of one CT, of neighbouring seeds."""
+    """One person: either `ct` or `body`.
+
+    With `count` several: bodies or morphs of neighbouring seeds, or one CT with several courses of a disease.
+    """
 
     ct: str | None = None
     labels: str | None = None
@@ -46,6 +51,7 @@ class Person(Strict):
     remove_table: bool = True
     morph: Morph | None = None
     mirror: bool = Field(False, description="a mirror image of the person: left and right names are swapped")
+    disease: list[Disease] = Field(default_factory=list, description="what the person has, after morph and mirror")
     split: Literal["train", "val"] = "train"
     name: str | None = None
 
@@ -53,8 +59,8 @@ class Person(Strict):
     def _one_source(self) -> Self:
         if (self.ct is None) == (self.body is None):
             raise ValueError("give either 'ct' (a file or DICOM folder) or 'body' (a seed)")
-        if self.ct is not None and self.morph is None and self.count != 1:
-            raise ValueError("'count' goes with 'body' or 'morph'")
+        if self.ct is not None and self.morph is None and not self.disease and self.count != 1:
+            raise ValueError("'count' goes with 'body', 'morph' or 'disease'")
         return self
 
 
@@ -127,6 +133,8 @@ class Recipe(Strict):
     images_per_shard: int = Field(32, ge=1, le=100_000, description="a shard shows one person")
     people: list[Person] = Field(min_length=1)
     views: list[Views] = Field(default_factory=lambda: [Views()], min_length=1)
+    tools: list[ToolEntry] = Field(default_factory=list, description="instruments and implants in the picture")
+    tool_poses_per_view: int = Field(1, ge=1, description="images in a row that share a view, each with other tools")
     imaging: Imaging = Imaging()
     structures: dict[str, Structure2D] = Field(default_factory=dict)
     landmarks: list[str] | Literal["all"] = "all"
@@ -143,7 +151,18 @@ class Recipe(Strict):
         for name in self.keep_paths:
             if name not in self.structures:
                 raise ValueError(f"keep_paths: '{name}' is not one of the structures {', '.join(self.structures)}")
+        for tool in self.tools:
+            if tool.title in self.structures:
+                raise ValueError(f"structures: a tool is called '{tool.title}'; call the structure otherwise")
+        if self.tool_poses_per_view > 1 and not self.tools:
+            raise ValueError("'tool_poses_per_view' goes with 'tools'")
         return self
+
+    @property
+    def optional_structures(self) -> frozenset[str]:
+        """Names that an image may lack, by its lot: labels of diseases, and tools."""
+        ill = {name for person in self.people for entry in person.disease for name in entry.labels}
+        return frozenset(ill | {tool.title for tool in self.tools})
 
     def everyone(self) -> list[Person]:
         """All people, bodies and morphs counted out, in order."""
@@ -171,8 +190,11 @@ def load_recipe(source: str | Path | Mapping[str, Any] | Recipe) -> Recipe:
         return parse(Recipe, source, "recipe")
     path = Path(source)
     recipe = parse(Recipe, read_yaml(path), str(path))
-    people = [_with_paths(person, path.parent) for person in recipe.people]
-    return recipe.model_copy(update={"people": people})
+    people = [
+        _with_paths(person, ("ct", "labels", "label_names", "landmarks"), path.parent) for person in recipe.people
+    ]
+    tools = [_with_paths(tool, ("file",), path.parent) for tool in recipe.tools]
+    return recipe.model_copy(update={"people": people, "tools": tools})
 
 
 def read_yaml(path: Path) -> Mapping[str, Any]:
@@ -246,13 +268,10 @@ def _all_keys(model: type[BaseModel]) -> list[str]:
     return keys
 
 
-def _with_paths(person: Person, folder: Path) -> Person:
-    updates = {}
-    for key in ("ct", "labels", "label_names", "landmarks"):
-        value = getattr(person, key)
-        if isinstance(value, str):
-            updates[key] = str(_found(value, folder))
-    return person.model_copy(update=updates)
+def _with_paths(entry: Model, keys: tuple[str, ...], folder: Path) -> Model:
+    """A copy of an entry in which the files that some keys name are found."""
+    given = {key: getattr(entry, key) for key in keys}
+    return entry.model_copy(update={k: str(_found(v, folder)) for k, v in given.items() if isinstance(v, str)})
 
 
 def _found(value: str, folder: Path) -> Path:

@@ -6,6 +6,7 @@ network never sees the same picture twice and the projector is never waited for.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -76,24 +77,26 @@ def redraw_batch(
     pixel_mm: npt.NDArray[np.float64],
     config: Redraw,
     rng: np.random.Generator,
+    materials: tuple[str, ...] = (),
 ) -> Redrawn:
     """Images from stored marches, with the disease that was painted into them.
 
     Everything is drawn per image, but for the level of realism, which is one for the batch.
 
     Args:
-        density: (n, 2, row, column) g/cm².
+        density: (n, M, row, column) g/cm² of the two bases and the materials of tools; see `read.stack_density`.
         paths_mm: (n, row, column) path through the structure that opacities fill, or None.
         pixel_mm: (n,) pixel size at the detector.
         config: what to draw.
         rng: source of all choices.
+        materials: what the channels after the two bases are of.
     """
     painted = None
     if config.opacities is not None and paths_mm is not None:
         added = opacity_density(paths_mm, config.opacities, rng)
-        density = density + added
+        density = np.concatenate([density[:, :2] + added, density[:, 2:]], axis=1)
         painted = added.sum(axis=1) > config.opacities.mask_above_g_cm2
-    settings = [config.imaging.draw(rng) for _ in density]
+    settings = [replace(config.imaging.draw(rng), extra_materials=materials) for _ in density]
     geometry = [_geometry(float(size), setting) for size, setting in zip(pixel_mm, settings, strict=True)]
     level = config.imaging.draw_level(rng)
     images = make_image(density, settings, level, rng.spawn(len(density)), geometry).log_image

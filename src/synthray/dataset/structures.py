@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -11,15 +11,23 @@ from synthray.dataset.recipe import Structure2D
 from synthray.errors import InputError
 
 
-def needed_paths(structures: Mapping[str, Structure2D], available: tuple[str, ...], who: str) -> tuple[str, ...]:
+def needed_paths(
+    structures: Mapping[str, Structure2D], available: tuple[str, ...], who: str, optional: Collection[str] = ()
+) -> tuple[str, ...]:
     """The 3-D structures whose path lengths the rules need, of those that a person has.
+
+    Args:
+        structures: the rules.
+        available: what the person has.
+        who: the person's name, for the message.
+        optional: what the person may or may not have.
 
     Raises:
         InputError: a rule finds none of its structures in this person.
     """
     wanted: list[str] = []
     for name, rule in structures.items():
-        if not set(rule.of) & set(available):
+        if not set(rule.of) & {*available, *optional}:
             raise InputError(f"structures.{name}: {who} has none of {', '.join(rule.of)}")
         wanted += [part for part in (*rule.of, *rule.minus) if part in available and part not in wanted]
     return tuple(wanted)

@@ -193,6 +193,25 @@ def _edge_kev(number: int, shell: int) -> float:
         return 0.0
 
 
+@lru_cache(maxsize=256)
+def electrons_relative_to_water(material: str) -> float:
+    """Electrons per gram, Σ w Z / A, over those of water.
+
+    Args:
+        material: a name in `MATERIALS` or a chemical formula.
+
+    Raises:
+        InputError: unknown material.
+    """
+    import xraylib
+
+    def per_gram(name: str) -> float:
+        numbers = {xraylib.SymbolToAtomicNumber(one): share for one, share in composition(name).fractions.items()}
+        return sum(share * number / xraylib.AtomicWeight(number) for number, share in numbers.items())
+
+    return per_gram(material) / per_gram("water")
+
+
 def basis_attenuation_cm2_g(energy_kev: npt.ArrayLike, extra: tuple[str, ...] = ()) -> Array:
     """Attenuation of the two basis tissues and of further materials: (..., 2 + extra) cm²/g.
 

@@ -86,16 +86,18 @@ def control_exposure(
     control: AutomaticExposure,
     source_to_detector_mm: float,
     grid_transmission: float = 1.0,
+    materials: tuple[str, ...] = (),
 ) -> tuple[Tube, float]:
     """Tube voltage and mAs with which the measuring field gets its dose.
 
     Args:
-        area_density: (2, row, column) g/cm².
+        area_density: (M, row, column) g/cm² of adipose, cortical bone and further materials.
         tube: filtration, and the voltage when the control leaves it.
         detector: whose signal the control goes by.
         control: what to reach.
         source_to_detector_mm: along the central ray.
         grid_transmission: of the primary through an anti-scatter grid.
+        materials: what the channels after the two tissues are of.
 
     Returns:
         The tube with the chosen voltage, and mAs within `mas_range`.
@@ -105,7 +107,10 @@ def control_exposure(
     voltages = np.append(np.arange(low, high, _KVP_STEP), high)
     for kvp in voltages:
         chosen = replace(tube, tube_kvp=float(kvp))
-        reached = _field_mean(transmission(coarse, nodes(chosen, detector)), control.fields) * grid_transmission
+        reached = (
+            _field_mean(transmission(coarse, nodes(chosen, detector, extra=materials)), control.fields)
+            * grid_transmission
+        )
         mas = control.detector_kerma_ugy / (open_kerma_ugy_mas(chosen, source_to_detector_mm) * max(reached, 1e-12))
         if mas <= control.mas_range[1]:
             break

@@ -146,7 +146,9 @@ def _exposed(
     if settings.collimator is not None:
         field = opening(settings.collimator, shape[0], shape[1], pixel_mm)
         primary, variance, area_px = primary * field, variance * field, float(field.sum())
-    veil: Image = scattered(primary, density[:2], shot.beam, settings.scatter, pixel_mm, distance_mm)
+    veil: Image = scattered(
+        primary, density, shot.beam, settings.scatter, pixel_mm, distance_mm, settings.extra_materials
+    )
     # Scattered photons are taken to have the open beam's spread of energies.
     variance = variance + veil * np.float32(shot.beam.variance_weight.sum())
     signal = _detected(primary + veil, variance, relative, shot, rng)
@@ -168,12 +170,13 @@ def _controlled(density: Image, settings: ImagingSettings, geometry: DetectorGeo
     beam = nodes(tube, settings.detector, settings.energies, settings.extra_materials)
     if mas is None:
         tube, mas = control_exposure(
-            density[:2],
+            density,
             tube,
             settings.detector,
             settings.exposure,
             geometry.source_to_detector_mm,
             signal_through_grid(settings.scatter, beam),
+            settings.extra_materials,
         )
         settings = replace(settings, tube=tube)
         beam = nodes(tube, settings.detector, settings.energies, settings.extra_materials)

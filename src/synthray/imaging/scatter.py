@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.resources import files
@@ -23,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from synthray.errors import InputError
-from synthray.imaging.attenuation import WATER_AS_BASIS
+from synthray.imaging.attenuation import WATER_AS_BASIS, electrons_relative_to_water
 from synthray.imaging.blur import block_means, enlarge
 from synthray.imaging.checks import check_between
 from synthray.imaging.grid import Grid, grid_attenuation_mm, primary_transmission, strip_transmission
@@ -150,18 +151,21 @@ def scattered(
     scatter: Scatter,
     pixel_mm: float,
     source_to_detector_mm: float = 1000.0,
+    materials: Sequence[str] = (),
 ) -> Floats:
     """Scatter as a fraction of the open-field signal, to be added to the primary.
 
-    The beam ends at the edge of the image; where it is collimated, give a primary of zero.
+    The beam ends at the edge of the image; where it is collimated, give a primary of zero. Every material counts by its
+    electrons, as if it were water: right for Compton scatter, and what metal absorbs the primary lacks already.
 
     Args:
         primary: (..., row, column) fraction of the open-field signal, not negative.
-        area_density: (..., 2, row, column) g/cm² of adipose tissue and cortical bone.
+        area_density: (..., M, row, column) g/cm² of adipose tissue, cortical bone and further materials.
         beam: spectrum and detector.
         scatter: gap, grid, strength.
         pixel_mm: pixel pitch at the detector.
         source_to_detector_mm: along the central ray.
+        materials: what the channels after the two tissues are of.
 
     Returns:
         (..., row, column) float32, or float64 if the primary is.
@@ -172,7 +176,11 @@ def scattered(
     image = np.asarray(primary)
     image = image if image.dtype == np.float64 else image.astype(np.float32, copy=False)
     density = np.asarray(area_density, dtype=image.dtype)
-    if density.ndim < 3 or (*density.shape[:-3], *density.shape[-2:]) != image.shape or density.shape[-3] != 2:
+    if (
+        density.ndim < 3
+        or (*density.shape[:-3], *density.shape[-2:]) != image.shape
+        or density.shape[-3] != 2 + len(materials)
+    ):
         raise InputError(f"scatter: area density of shape {density.shape} for a primary of {image.shape}")
     if 0 in image.shape[-2:]:
         raise InputError(f"scatter: the primary has no pixels, its shape is {image.shape}")
@@ -181,8 +189,9 @@ def scattered(
         return np.zeros_like(image)
     half_mm = min(image.shape[-2:]) * pixel_mm / 2
     amplitude, sigma = scatter_kernels(scatter, beam, source_to_detector_mm, half_mm, scatter_table())
-    thickness = density[..., 1, :, :] * image.dtype.type(WATER_EQUIVALENT[1])
-    thickness += density[..., 0, :, :]
+    thickness = density[..., 0, :, :].copy()
+    for channel, share in enumerate(water_equivalents(materials)[1:], start=1):
+        thickness += density[..., channel, :, :] * image.dtype.type(share)
     np.clip(thickness, 0, scatter_table().thickness_g_cm2[-1], out=thickness)
     source = _source(image, thickness, amplitude.sum(axis=1))
     block = -(-max(image.shape[-2:]) // BLOCKS)
@@ -190,6 +199,11 @@ def scattered(
     thickness *= source
     mean = block_means(thickness, block, "zero") / np.maximum(strength, np.finfo(image.dtype).tiny)
     return _superpose(strength, mean, amplitude, sigma, block * pixel_mm, block, image.shape)
+
+
+def water_equivalents(materials: Sequence[str]) -> tuple[float, ...]:
+    """Grams of water with the electrons of a gram of each channel: adipose tissue, cortical bone, further materials."""
+    return (*WATER_EQUIVALENT, *(electrons_relative_to_water(name) for name in materials))
 
 
 def signal_through_grid(scatter: Scatter, beam: Nodes) -> float:

@@ -3,8 +3,8 @@
 Sampling is that of `rays.py`. A ray's entry, exit and slope are found in double precision; the walk between them is in
 single precision. Readings are interpolated by hand from packed words: a texture unit would weigh with 8 bits.
 
-Volumes are kept in blocks of 4 x 4 x 4 voxels, each contiguous, so that the 32 rays of a CUDA warp (8 columns by 4 rows
-of pixels) share cache lines whatever the direction of the view.
+Volumes are kept in contiguous blocks of 4 x 4 x 4 voxels, so that the 32 rays of a CUDA warp (8 columns by 4 rows)
+share cache lines whatever the direction of the view.
 """
 
 import warp as wp
@@ -247,6 +247,14 @@ def note(
         paths[view, p, row, column] = paths[view, p, row, column] + members[code, p] * length_mm
 
 
+@wp.func
+def _clear(view: int, row: int, column: int, words: wp.array4d(dtype=wp.uint64), paths: wp.array4d(dtype=wp.float32)):
+    for w in range(words.shape[3]):
+        words[view, row, column, w] = wp.uint64(0)
+    for p in range(paths.shape[1]):
+        paths[view, p, row, column] = 0.0
+
+
 @wp.kernel(enable_backward=False)
 def march(
     grid: Grid,
@@ -270,14 +278,10 @@ def march(
     """
     view, thread = wp.tid()
     pixel = pixel_of(thread, rays.columns)
-    column = pixel[0]
-    row = pixel[1]
+    column, row = pixel[0], pixel[1]
     if column >= rays.columns or row >= rays.rows:
         return
-    for w in range(words.shape[3]):
-        words[view, row, column, w] = wp.uint64(0)
-    for p in range(paths.shape[1]):
-        paths[view, p, row, column] = 0.0
+    _clear(view, row, column, words, paths)
     labelled = grid.codes.shape[0] > 0 and words.shape[3] + paths.shape[1] > 0
     fine = rays.supersample[view]
     share = 1.0 / wp.float32(fine * fine)
@@ -324,8 +328,7 @@ def differentiate(grid: Grid, rays: Rays, gradient: wp.array4d(dtype=wp.float32)
     """
     view, thread = wp.tid()
     pixel = pixel_of(thread, rays.columns)
-    column = pixel[0]
-    row = pixel[1]
+    column, row = pixel[0], pixel[1]
     if column >= rays.columns or row >= rays.rows:
         return
     for entry in range(12):

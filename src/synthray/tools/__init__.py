@@ -21,6 +21,8 @@ from synthray.tools.placement import along as along
 from synthray.tools.placement import inside as inside
 from synthray.tools.placement import near as near
 from synthray.tools.placement import on_skin as on_skin
+from synthray.tools.placement import place as place
+from synthray.tools.placement import turned_to as turned_to
 from synthray.tools.registry import TOOLS as TOOLS
 from synthray.tools.registry import random_tool as random_tool
 from synthray.tools.screws import k_wire as k_wire
@@ -28,6 +30,8 @@ from synthray.tools.screws import pedicle_construct as pedicle_construct
 from synthray.tools.screws import pedicle_screw as pedicle_screw
 from synthray.tools.screws import rod as rod
 from synthray.tools.screws import screw as screw
+from synthray.tools.skin import Skin as Skin
+from synthray.tools.skin import find_skin as find_skin
 from synthray.tools.small import button as button
 from synthray.tools.small import cutter as cutter
 from synthray.tools.small import drill_tip as drill_tip

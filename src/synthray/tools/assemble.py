@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -11,10 +12,10 @@ from synthray.tools.meshes import Mesh, drill
 from synthray.tools.tool import Part, Tool
 
 
-def part(bodies: Sequence[Mesh], material: str, holes: Sequence[Mesh] = ()) -> Part:
+def part(bodies: Sequence[Mesh], material: str, holes: Sequence[Mesh] = (), density_g_cm3: float | None = None) -> Part:
     """The union of bodies less the holes, of one material."""
     mesh = drill(bodies, holes)
-    return Part(mesh.vertices_mm, mesh.faces, material)
+    return Part(mesh.vertices_mm, mesh.faces, material, density_g_cm3, sum(len(body.vertices_mm) for body in bodies))
 
 
 def tool(
@@ -29,4 +30,4 @@ def tool(
 def parts_of(one: Tool, to_from: npt.NDArray[np.float64]) -> list[Part]:
     """A tool's parts carried into the frame of an assembly by a (4, 4) rigid transform."""
     turn, shift = to_from[:3, :3], to_from[:3, 3]
-    return [Part(p.vertices_mm @ turn.T + shift, p.faces, p.material, p.density_g_cm3) for p in one.parts]
+    return [replace(p, vertices_mm=p.vertices_mm @ turn.T + shift) for p in one.parts]

@@ -114,9 +114,8 @@ def ecg_electrode(
     snap = revolve([(2.2 * stud, 1), (2.2 * stud, 1.4), (stud, 1.5), (stud, 4), (0.6 * stud, 4.4)])
     cap = revolve([(2.4 * stud, 2.5), (2.4 * stud, 5.0)])
     curve = spline(checks.path("ecg_electrode", wire_points_mm), 2.0)
-    parts = [foam, part([cap], "polyethylene"), part([snap], "steel_316l"), part([sweep(curve, wire_mm / 2, 64)], "Cu")]
-    parts[-1] = type(parts[-1])(parts[-1].vertices_mm, parts[-1].faces, "Cu", 8.96)
-    return tool("ecg_electrode", parts, 4.4)
+    wire = part([sweep(curve, wire_mm / 2, 64)], "copper")
+    return tool("ecg_electrode", [foam, part([cap], "polyethylene"), part([snap], "steel_316l"), wire], 4.4)
 
 
 def pacemaker(

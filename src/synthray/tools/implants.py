@@ -11,6 +11,9 @@ from synthray.tools.assemble import part, parts_of, tool
 from synthray.tools.meshes import Mesh, cylinder, placed, prism, revolve, rounded, shifted, sphere, sweep
 from synthray.tools.tool import Tool
 
+# Around the balls and sockets of a joint: chords within 0.1 % of the diameter.
+_SIDES = 84
+
 
 def _across(mesh: Mesh, z_mm: float, about: tuple[float, float, float] = (1.0, 0.0, 0.0)) -> Mesh:
     """Something made about z laid across it, at a height."""
@@ -191,10 +194,10 @@ def cup(
 
 def _hemisphere(radius_mm: float, low_mm: float) -> Mesh:
     """The upper half of a ball, extended down to `low_mm` by a cylinder."""
-    angles = np.linspace(0, np.pi / 2, 48)[:-1]
+    angles = np.linspace(0, np.pi / 2, _SIDES // 4)[:-1]
     arc = np.stack([radius_mm * np.cos(angles), radius_mm * np.sin(angles)], axis=-1)
     foot = [(radius_mm, low_mm)] if low_mm < 0 else []
-    return revolve([*foot, *arc, (1e-3 * radius_mm, radius_mm)])
+    return revolve([*foot, *arc, (1e-3 * radius_mm, radius_mm)], _SIDES)
 
 
 def hip_replacement(
@@ -219,6 +222,6 @@ def hip_replacement(
     center = stem.landmarks["head"]
     # +z of the cup is its pole: up (-z) and towards the midline (+x).
     turn = rotation_about((0, 1, 0), np.pi - np.radians(inclination_deg))
-    ball = part([sphere(head_diameter_mm / 2 - 0.02, center)], head_material)
+    ball = part([sphere(head_diameter_mm / 2 - 0.02, center, _SIDES)], head_material)
     parts = [*parts_of(socket, compose(turn, center)), *stem.parts, ball]
     return tool("hip_replacement", parts, stem_length_mm, {"head": center})

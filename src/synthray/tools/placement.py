@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from synthray.anatomy import Patient, body_mask
+from synthray.anatomy import Patient
 from synthray.errors import InputError
 from synthray.geometry import apply, compose, rotation_about
+from synthray.tools.skin import Skin, find_skin
 from synthray.tools.tool import Tool
 
 Floats = npt.NDArray[np.float64]
@@ -30,7 +31,7 @@ def along(tool: Tool, from_mm: Point, to_mm: Point, *, patient: Patient | None =
     start, end = _point(from_mm, patient), _point(to_mm, patient)
     if np.linalg.norm(end - start) < 1e-6:
         raise InputError(f"tool '{tool.name}': along() needs two different points, both are {end.tolist()}")
-    return _place(tool, end, turned_to(end - start, roll_deg), "tip")
+    return place(tool, end, turned_to(end - start, roll_deg), "tip")
 
 
 def near(
@@ -65,7 +66,7 @@ def near(
     azimuth, sin_tilt = rng.uniform(0, 2 * np.pi), np.sqrt(max(1 - cos_tilt**2, 0.0))
     local = np.array([sin_tilt * np.cos(azimuth), sin_tilt * np.sin(azimuth), cos_tilt])
     axis = turned_to(direction, 0.0) @ local
-    return _place(tool, at, turned_to(axis, rng.uniform(0, 360)), landmark)
+    return place(tool, at, turned_to(axis, rng.uniform(0, 360)), landmark)
 
 
 def inside(
@@ -98,56 +99,39 @@ def inside(
     index = np.array(np.unravel_index(int(rng.choice(voxels)), patient.ct.shape))
     at = apply(patient.ct.patient_from_voxel, index + rng.uniform(-0.5, 0.5, 3))
     axis = _random_direction(rng) if direction is None else direction
-    return _place(tool, at, turned_to(axis, rng.uniform(0, 360)), landmark)
+    return place(tool, at, turned_to(axis, rng.uniform(0, 360)), landmark)
 
 
 def on_skin(
-    tool: Tool, patient: Patient, near_mm: npt.ArrayLike, rng: np.random.Generator, *, patch_mm: float = 12.0
+    tool: Tool,
+    patient: Patient | Skin,
+    near_mm: npt.ArrayLike,
+    rng: np.random.Generator,
+    *,
+    patch_mm: float = 12.0,
+    direction: npt.ArrayLike | None = None,
 ) -> Tool:
     """The tool lying on the skin nearest to a point, its back (lowest z) against it and +z outward; the roll is random.
 
     Args:
         tool: to be placed.
-        patient: whose skin is the border of `anatomy.body_mask`.
+        patient: whose skin is the border of `anatomy.body_mask`, or that skin from `find_skin`, for several tools.
         near_mm: (3,) patient mm.
         rng: source of the roll.
         patch_mm: radius of the skin whose mean slope counts.
+        direction: (3,) takes the skin where a line from the point in this direction leaves the body.
 
     Raises:
         InputError: there is no body in the CT, or no skin.
     """
-    skin, normal = _skin(patient, _point(near_mm, None), patch_mm)
+    skin = patient if isinstance(patient, Skin) else find_skin(patient)
+    near = _point(near_mm, None)
+    if direction is not None:
+        near = skin.exit_mm(near, turned_to(direction, 0.0)[:, 2])
+    at, normal = skin.nearest(near, patch_mm)
     turn = turned_to(normal, rng.uniform(0, 360))
-    back = min(float(part.vertices_mm[:, 2].min()) for part in tool.parts)
-    return tool.at(compose(turn, skin - turn @ np.array([0.0, 0.0, back])))
-
-
-def _skin(patient: Patient, near_mm: Floats, patch_mm: float) -> tuple[Floats, Floats]:
-    """Nearest point of the skin and the outward normal there."""
-    mask = body_mask(patient.ct)
-    rim = mask.copy()
-    rim[1:-1, 1:-1, 1:-1] &= ~(
-        mask[2:, 1:-1, 1:-1] & mask[:-2, 1:-1, 1:-1]
-        & mask[1:-1, 2:, 1:-1] & mask[1:-1, :-2, 1:-1]
-        & mask[1:-1, 1:-1, 2:] & mask[1:-1, 1:-1, :-2]
-    )  # fmt: skip
-    # The border of the CT cuts the body open; that is not skin.
-    for axis in range(3):
-        np.moveaxis(rim, axis, 0)[[0, -1]] = False
-    indices = np.argwhere(rim)
-    if not len(indices):
-        raise InputError(f"{patient.name}: no skin in this CT: the body fills it, or there is none")
-    points = apply(patient.ct.patient_from_voxel, indices)
-    best = int(np.argmin(np.linalg.norm(points - near_mm, axis=1)))
-    reach = np.ceil(patch_mm / patient.ct.voxel_mm).astype(int)
-    low, high = np.maximum(indices[best] - reach, 0), indices[best] + reach + 1
-    block = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-    around = apply(patient.ct.patient_from_voxel, np.argwhere(np.ones_like(mask[block])) + low)
-    close = np.linalg.norm(around - points[best], axis=1) <= patch_mm
-    within = mask[block].ravel()
-    normal = around[close & ~within].mean(axis=0) - around[close & within].mean(axis=0)
-    outward = normal / np.linalg.norm(normal)
-    return points[best] + outward * patient.ct.voxel_mm.mean() / 2, outward
+    back = min(float(part.outer_mm[:, 2].min()) for part in tool.parts)
+    return tool.at(compose(turn, at - turn @ np.array([0.0, 0.0, back])))
 
 
 def turned_to(direction: npt.ArrayLike, roll_deg: float) -> Floats:
@@ -183,10 +167,14 @@ def _point(point: Point, patient: Patient | None) -> Floats:
     return at
 
 
-def _place(tool: Tool, at_mm: Floats, turn: Floats, landmark: str) -> Tool:
-    """The tool turned, with a landmark at a point."""
+def place(tool: Tool, at_mm: Floats, turn: Floats, landmark: str) -> Tool:
+    """The tool turned by (3, 3), with a landmark (or "center", the middle of its bounds) at (3,) patient mm.
+
+    Raises:
+        InputError: it has no such landmark.
+    """
     if landmark == "center":
-        corners = np.concatenate([part.vertices_mm for part in tool.parts])
+        corners = np.concatenate([part.outer_mm for part in tool.parts])
         local = (corners.min(axis=0) + corners.max(axis=0)) / 2
     elif landmark in tool.landmarks:
         local = tool.landmarks[landmark]

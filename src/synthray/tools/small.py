@@ -69,9 +69,8 @@ def zip_fastener(
     teeth = [box(size, (0, (-1) ** k * 0.18 * width_mm, (k + 0.5) * tooth_mm)) for k in range(count)]
     slider = box((4.0, 1.6 * width_mm, 9.0), (0, 0, 4.5))
     pull = box((1.0, 0.8 * width_mm, 22.0), (2.5, 0, -9.0))
-    made = part([*teeth, slider, pull], material)
-    brass = type(made)(made.vertices_mm, made.faces, material, 8.5) if material == "Cu" else made
-    return tool("zip_fastener", [brass], length_mm)
+    brass = 8.5 if material == "Cu" else None
+    return tool("zip_fastener", [part([*teeth, slider, pull], material, density_g_cm3=brass)], length_mm)
 
 
 def button(*, diameter_mm: float = 17.0, thickness_mm: float = 3.0, holes: int = 4, material: str = "pmma") -> Tool:

@@ -29,12 +29,15 @@ class Part:
         faces: (F, 3) int32 indices of vertices, outward by the right-hand rule.
         material: a material's name ("titanium") or a chemical formula ("NiTi").
         density_g_cm3: mass density; None takes the named material's usual one.
+        body_vertices: this many first vertices bound bodies; those after them bound holes, whose shells may stick out.
+            None is all.
     """
 
     vertices_mm: npt.NDArray[np.float64]
     faces: npt.NDArray[np.int32]
     material: str
     density_g_cm3: float | None = None
+    body_vertices: int | None = None
 
     def __post_init__(self) -> None:
         vertices = np.ascontiguousarray(self.vertices_mm, dtype=np.float64)
@@ -56,6 +59,11 @@ class Part:
 
     def __repr__(self) -> str:
         return f"Part({self.material}, {len(self.faces)} triangles)"
+
+    @property
+    def outer_mm(self) -> npt.NDArray[np.float64]:
+        """(V, 3) vertices of the bodies, without those of holes; tool frame."""
+        return self.vertices_mm[: self.body_vertices]
 
     @property
     def volume_mm3(self) -> float:
@@ -127,6 +135,6 @@ class Tool:
 
     @property
     def bounds_mm(self) -> npt.NDArray[np.float64]:
-        """(2, 3) lowest and highest patient coordinates of the surface in mm."""
-        points = np.concatenate([apply(self.patient_from_tool, part.vertices_mm) for part in self.parts])
+        """(2, 3) lowest and highest patient coordinates of the bodies in mm."""
+        points = np.concatenate([apply(self.patient_from_tool, part.outer_mm) for part in self.parts])
         return np.stack([points.min(axis=0), points.max(axis=0)])

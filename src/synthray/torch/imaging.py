@@ -19,13 +19,13 @@ from synthray.imaging.collimator import opening
 from synthray.imaging.exposure import control_exposure
 from synthray.imaging.scatter import (
     BLOCKS,
-    WATER_EQUIVALENT,
     ladder_shares,
     ladder_spread,
     scatter_kernels,
     scatter_table,
     signal_through_grid,
     source_polynomial,
+    water_equivalents,
 )
 from synthray.imaging.signal import DEFAULT_FLOOR
 
@@ -95,7 +95,7 @@ def _view(
     if settings.collimator is not None:
         field = _like(primary, opening(settings.collimator, primary.shape[0], primary.shape[1], pixel_mm))
         primary, variance = primary * field, variance * field
-    veil = scattered(primary, density[:2], beam, settings.scatter, pixel_mm, distance_mm)
+    veil = scattered(primary, density, beam, settings.scatter, pixel_mm, distance_mm, settings.extra_materials)
     signal, variance = primary + veil, variance + veil * float(beam.variance_weight.sum())
     photons = grid * photons_per_pixel(beam, mas, distance_mm, pixel_mm)
     readout = detector.electronic_noise_photons * (pixel_mm / detector.pixel_mm) / photons
@@ -115,9 +115,9 @@ def _controlled(density: torch.Tensor, settings: ImagingSettings, distance_mm: f
     if settings.mas is not None:
         return beam, settings.mas, signal_through_grid(settings.scatter, beam)
     step = max(1, min(density.shape[-2:]) // _COARSE)
-    coarse = density[:2, ::step, ::step].detach().cpu().numpy()
+    coarse = density[:, ::step, ::step].detach().cpu().numpy()
     passing = signal_through_grid(settings.scatter, beam)
-    tube, mas = control_exposure(coarse, tube, settings.detector, settings.exposure, distance_mm, passing)
+    tube, mas = control_exposure(coarse, tube, settings.detector, settings.exposure, distance_mm, passing, extra)
     beam = nodes(tube, settings.detector, count, extra)
     return beam, mas, signal_through_grid(settings.scatter, beam)
 
@@ -168,22 +168,26 @@ def scattered(
     scatter: Scatter,
     pixel_mm: float,
     source_to_detector_mm: float,
+    materials: Sequence[str] = (),
 ) -> torch.Tensor:
     """Scatter of one view as a fraction of the open field's signal; see `imaging.scattered`.
 
     Args:
         primary: (row, column).
-        density: (2, row, column) g/cm².
+        density: (M, row, column) g/cm².
         beam: spectrum and detector.
         scatter: gap, grid, strength.
         pixel_mm: pixel pitch at the detector.
         source_to_detector_mm: along the central ray.
+        materials: what the channels after the two tissues are of.
     """
     if scatter.strength == 0 or scatter.ratio == 0:
         return torch.zeros_like(primary)
     half_mm, table = min(primary.shape) * pixel_mm / 2, scatter_table()
     amplitude, sigma = scatter_kernels(scatter, beam, source_to_detector_mm, half_mm, table)
-    thickness = (density[0] + WATER_EQUIVALENT[1] * density[1]).clamp(0, float(table.thickness_g_cm2[-1]))
+    thickness = torch.einsum("m,mrc->rc", _like(density, water_equivalents(materials)), density).clamp(
+        0, float(table.thickness_g_cm2[-1])
+    )
     source = torch.zeros_like(primary)
     for factor in reversed(source_polynomial(amplitude.sum(axis=1)).tolist()):
         source = source * thickness + factor

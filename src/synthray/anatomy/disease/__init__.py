@@ -7,3 +7,6 @@ from synthray.anatomy.disease.lesion_labels import with_labels as with_labels
 from synthray.anatomy.disease.opacities import lung_opacities as lung_opacities
 from synthray.anatomy.disease.pleura import pleural_effusion as pleural_effusion
 from synthray.anatomy.disease.pleura import pneumothorax as pneumothorax
+from synthray.anatomy.disease.registry import DISEASES as DISEASES
+from synthray.anatomy.disease.registry import labels_of as labels_of
+from synthray.anatomy.disease.registry import takes_structure as takes_structure

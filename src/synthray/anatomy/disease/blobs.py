@@ -102,8 +102,8 @@ def calcifications(
     rng = generator(seed, _CALCIFICATION_STREAM)
     mask, box = structure_box(patient, structure)
     within = mask[box]
-    places = np.argwhere(within & ~eroded(within, 1)) if on_surface else np.argwhere(within)
-    places = places + [s.start for s in box]
+    surface = within & ~eroded(within, 1)  # empty where the structure fills the CT
+    places = np.argwhere(surface if on_surface and surface.any() else within) + [s.start for s in box]
     blobs = []
     for _ in range(number):
         center = apply(patient.ct.patient_from_voxel, places[rng.integers(len(places))])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -71,41 +72,46 @@ def lung_opacities(
     if taken:
         raise InputError(f"{patient.name}: label '{min(taken)}' already exists; paint opacities into a patient without")
     rng = generator(seed, _STREAM)
-    drawn = {
-        "number": rng.integers(3, 15),
-        "involvement": np.clip(rng.lognormal(np.log(0.055), 0.7), 0.01, 0.4),
-        "consolidation_share": rng.uniform(0, 0.4),
-        "ground_glass_hu": rng.uniform(*_GROUND_GLASS_HU),
-        "border_mm": rng.uniform(4, 12),
-    }
-    given = {
-        "number": (number, 1, 60),
-        "involvement": (involvement, 0.001, 0.8),
-        "consolidation_share": (consolidation_share, 0, 1),
-        "ground_glass_hu": (ground_glass_hu, -800, -300),
-        "border_mm": (border_mm, 1, 30),
-    }
-    for name, (value, low, high) in given.items():
-        if value is not None:
-            check_range(name, value, low, high)
-            drawn[name] = value
+    given = {"number": number, "involvement": involvement, "consolidation_share": consolidation_share}
+    drawn = _drawn(rng, {**given, "ground_glass_hu": ground_glass_hu, "border_mm": border_mm})
     lungs = find_lungs(patient)
     dense_hu = rng.uniform(*_CONSOLIDATION_HU)
     opacity_mm, dense_mm = _signed_fields(rng, lungs, drawn)
     support = lungs.support(patient.ct)
-    outer = lungs.on_ct(opacity_mm, patient.ct)
-    core = np.minimum(lungs.on_ct(dense_mm, patient.ct), outer)
-    hu = patient.ct.values[lungs.box].astype(np.float32)
-    healthy = float(np.median(hu[support]))
+    outer = lungs.on_ct(opacity_mm, patient.ct, support)
     touched = support & (outer > -drawn["border_mm"] / 2)
-    old = hu[touched]
+    core = np.minimum(lungs.on_ct(dense_mm, patient.ct, touched), outer)
+    hu = patient.ct.values[lungs.box]
+    healthy = float(np.median(hu[support][::8]))
+    old = hu[touched].astype(np.float32)
     dense = ramp(core[touched], drawn["border_mm"] / 2)
     filling = ramp(outer[touched], drawn["border_mm"]) * _filling(healthy, drawn["ground_glass_hu"])
     filling += (_filling(healthy, dense_hu) - filling) * dense
     if air_bronchograms:
         filling[(old < _BRONCHUS_HU) & (dense > 0)] = 0
-    hu[touched] = old + filling * np.maximum(_FULL_HU - old, 0)
-    return _labelled(with_hu(patient, lungs.box, hu), lungs, (outer > 0) & support, (core > 0) & support)
+    filled = with_hu(patient, lungs.box, old + filling * np.maximum(_FULL_HU - old, 0), touched)
+    return _labelled(filled, lungs, touched & (outer > 0), touched & (core > 0))
+
+
+def _drawn(rng: np.random.Generator, given: Mapping[str, float | None]) -> dict[str, float]:
+    """What was given, and the rest drawn; what is drawn for one doesn't depend on what is given for another.
+
+    Raises:
+        InputError: a number is out of range.
+    """
+    ways = {
+        "number": (rng.integers(3, 15), 1, 60),
+        "involvement": (np.clip(rng.lognormal(np.log(0.055), 0.7), 0.01, 0.4), 0.001, 0.8),
+        "consolidation_share": (rng.uniform(0, 0.4), 0, 1),
+        "ground_glass_hu": (rng.uniform(*_GROUND_GLASS_HU), -800, -300),
+        "border_mm": (rng.uniform(4, 12), 1, 30),
+    }
+    chosen = {}
+    for name, (drawn, low, high) in ways.items():
+        value = given[name]
+        chosen[name] = float(drawn if value is None else value)
+        check_range(name, chosen[name], low, high)
+    return chosen
 
 
 def _filling(healthy_hu: float, target_hu: float) -> float:
@@ -113,7 +119,7 @@ def _filling(healthy_hu: float, target_hu: float) -> float:
     return float(np.clip((target_hu - healthy_hu) / (_FULL_HU - healthy_hu), 0, 1))
 
 
-def _signed_fields(rng: np.random.Generator, lungs: Lungs, drawn: dict[str, Any]) -> tuple[Floats, Floats]:
+def _signed_fields(rng: np.random.Generator, lungs: Lungs, drawn: Mapping[str, float]) -> tuple[Floats, Floats]:
     """Coarse fields in mm, positive inside opacities and inside consolidation."""
     near = lungs.near
     points = lungs.points_mm(near)
@@ -127,11 +133,11 @@ def _signed_fields(rng: np.random.Generator, lungs: Lungs, drawn: dict[str, Any]
         reach = np.minimum(reach, np.sqrt((offset**2).sum(axis=1) + flat**2) / size)
     # Warping by a share of the lesion's own reach keeps small lesions whole.
     reach *= np.exp(0.22 * smooth_noise(rng, points, 45.0) + 0.14 * smooth_noise(rng, points, 16.0))
-    limit = np.quantile(reach[inside], float(drawn["involvement"]))
+    limit = np.quantile(reach[inside], drawn["involvement"])
     opacity = limit - reach
     patchy = reach / limit + 0.35 * smooth_noise(rng, points, 30.0)
     part = inside & (opacity > 0)
-    share = float(drawn["consolidation_share"])
+    share = drawn["consolidation_share"]
     threshold = np.quantile(patchy[part], share) if share > 0 and part.any() else -np.inf
     fields = np.full((2, *lungs.grid.shape), -100.0)
     fields[0][near] = opacity

@@ -70,8 +70,8 @@ def pleural_effusion(
     volume_ml = min(drawn_ml, 0.5 * lungs.volume_ml) if volume_ml is None else volume_ml
     check_range("volume_ml", volume_ml, 1, 0.8 * lungs.volume_ml)
     check_range("hu", fluid_hu, -10, 60)
-    fluid_mm = lungs.on_ct(_fluid_field(rng, lungs, volume_ml, posture), patient.ct)
     support = lungs.support(patient.ct)
+    fluid_mm = lungs.on_ct(_fluid_field(rng, lungs, volume_ml, posture), patient.ct, support)
     old = patient.ct.values[lungs.box].astype(np.float32)
     squeezed = np.where(lungs.mask[lungs.box], compressed(old, 1 - volume_ml / lungs.volume_ml), old)
     new = squeezed + ramp(fluid_mm, 2 * GRID_MM) * support * (fluid_hu - squeezed)

@@ -77,7 +77,7 @@ def _inverse(step: float) -> float:
 
 
 @inlined
-def _slice_axis(speed0: float, speed1: float, speed2: float, view_axis: int) -> int:
+def slice_axis(speed0: float, speed1: float, speed2: float, view_axis: int) -> int:
     """Axis whose slices a ray visits: the view's, or for a very slanting ray the one that it crosses fastest."""
     speed, fastest = speed0, 0
     if speed1 > speed:
@@ -95,7 +95,7 @@ def aim(shape: Any, view: View, row: int, column: int, ray: int, lines: Lines) -
     d0 = m[0, 0] * column + m[0, 1] * row + m[0, 2]
     d1 = m[1, 0] * column + m[1, 1] * row + m[1, 2]
     d2 = m[2, 0] * column + m[2, 1] * row + m[2, 2]
-    a = _slice_axis(abs(d0), abs(d1), abs(d2), view.axis)
+    a = slice_axis(abs(d0), abs(d1), abs(d2), view.axis)
     u, v = other_axes(a)
     d, per_step = (d0, d1, d2), (_inverse(d0), _inverse(d1), _inverse(d2))
     low, high = _clip(o[0], per_step[0], shape[0], 0.0, 1e30)

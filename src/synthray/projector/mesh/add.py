@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from synthray.geometry import Camera
 from synthray.projector.cpu import available_cores
-from synthray.projector.mesh.triangles import Parts, parts, rows_touched, triangles
+from synthray.projector.mesh.triangles import Parts, boxed, parts, triangles
 from synthray.projector.rays import RayBundle, bundle
 from synthray.projector.result import MaskStack, Projection
 from synthray.projector.volume import WORD_BITS, MarchVolume, part
@@ -26,8 +27,10 @@ _STRIP_ROWS = 16
 
 @dataclass(frozen=True, eq=False)
 class _Drawn:
-    """What tools add to one view and take from it; whole images."""
+    """What tools add to one view and take from it, within the box of pixels that they touch."""
 
+    box: tuple[slice, slice]  # rows, columns
+    anatomy: tuple[str, ...]  # names of the paths
     lengths_mm: Floats  # (part, row, column)
     coverage: Floats  # (tool, row, column)
     depth_mm: Floats  # (row, column), infinite without a tool
@@ -47,36 +50,55 @@ def add_tools(
         volumes: what was marched.
         threads: all cores by default.
     """
-    made = parts(tools)
+    made, names = parts(tools), [tool.name for tool in tools]
     anatomy = tuple(name for name in plain.paths_mm if any(name in v.members for v in volumes))
     shares = tuple(plain.structure_density)
+    result = _copied(plain, made, names)
     # The axis of a view's rays doesn't depend on the number of rays per pixel.
     rays = [bundle(plain.cameras, volume, 1) for volume in volumes]
-    drawn = [
-        _draw(tools, made, camera, view, list(zip(volumes, rays, strict=True)), anatomy, shares, threads)
-        for view, camera in enumerate(plain.cameras)
-    ]
-    lengths = np.stack([d.lengths_mm for d in drawn])
-    names = [tool.name for tool in tools]
-    coverage = np.stack([d.coverage for d in drawn])
-    metal = _by(made.material, lengths * (made.density_g_cm3 * 0.1)[:, None, None], len(made.materials))
-    of_tool = _by(made.tool, lengths, len(tools))
-    taken = np.stack([d.removed for d in drawn])
-    paths = {name: plain.paths_mm[name] for name in plain.paths_mm if name not in names}
-    for index, name in enumerate(anatomy):
-        paths[name] = _less(paths[name], np.stack([d.removed_mm[index] for d in drawn]))
+    for view, camera in enumerate(plain.cameras):
+        marched = list(zip(volumes, rays, strict=True))
+        _enter(_draw(tools, made, camera, view, marched, anatomy, shares, threads), view, result, made, names)
+    return result
+
+
+def _copied(plain: Projection, made: Parts, names: Sequence[str]) -> Projection:
+    """A projection with room for the tools, whose arrays may be written to."""
+    views, bases, *size = plain.area_density.shape
+    density = np.zeros((views, bases + len(made.materials), *size), dtype=np.float32)
+    density[:, :bases] = plain.area_density
+    nothing = {name: np.zeros((views, *size), dtype=np.float32) for name in names}
     return replace(
         plain,
-        area_density=np.concatenate([_less(plain.area_density, taken), metal.astype(np.float32)], axis=1),
-        masks=_with_silhouettes(plain.masks, {n: _silhouette(coverage[:, i]) for i, n in enumerate(names)}),
-        depth_mm=None if plain.depth_mm is None else _nearer(plain.depth_mm, np.stack([d.depth_mm for d in drawn])),
-        paths_mm={**paths, **{name: of_tool[:, i].astype(np.float32) for i, name in enumerate(names)}},
-        structure_density={
-            name: _less(plain.structure_density[name], np.stack([d.removed_share[i] for d in drawn]))
-            for i, name in enumerate(shares)
-        },
+        area_density=density,
+        masks=_with_room(plain.masks, names) if isinstance(plain.masks, MaskStack) else plain.masks,
+        depth_mm=None if plain.depth_mm is None else plain.depth_mm.copy(),
+        paths_mm={name: path.copy() for name, path in plain.paths_mm.items()} | nothing,
+        structure_density={name: share.copy() for name, share in plain.structure_density.items()},
         materials=made.materials,
     )
+
+
+def _enter(drawn: _Drawn, view: int, result: Projection, made: Parts, names: Sequence[str]) -> None:
+    """Write what was drawn of one view into the result."""
+    at = (view, ..., *drawn.box)
+    density = result.area_density[at]
+    _take(density[:2], drawn.removed)
+    for n, length in enumerate(drawn.lengths_mm):
+        density[2 + made.material[n]] += (length * (made.density_g_cm3[n] * 0.1)).astype(np.float32)
+        result.paths_mm[names[made.tool[n]]][at] += length.astype(np.float32)
+    for name, taken in zip(drawn.anatomy, drawn.removed_mm, strict=True):
+        _take(result.paths_mm[name][at], taken)
+    for share, taken in zip(result.structure_density.values(), drawn.removed_share, strict=True):
+        _take(share[at], taken)
+    if result.depth_mm is not None:
+        nearer = np.fmin(result.depth_mm[at], drawn.depth_mm)
+        result.depth_mm[at] = np.where(np.isinf(drawn.depth_mm), result.depth_mm[at], nearer)
+    if isinstance(result.masks, MaskStack):
+        first = len(result.masks) - len(names)
+        for index, mask in enumerate(_silhouette(drawn.coverage), start=first):
+            word, bit = divmod(index, WORD_BITS)
+            result.masks.words[view, *drawn.box, word] |= mask.astype(np.uint64) << np.uint64(bit)
 
 
 def _draw(
@@ -91,9 +113,11 @@ def _draw(
 ) -> _Drawn:
     from synthray.projector.mesh import kernels
 
-    size = camera.rows, camera.columns
-    drawn = triangles(tools, camera)
+    drawn, (top, bottom, left, right) = boxed(triangles(tools, camera))
+    size = bottom - top, right - left
     result = _Drawn(
+        (slice(top, bottom), slice(left, right)),
+        anatomy,
         np.zeros((len(made.tool), *size)),
         np.zeros((len(tools), *size)),
         np.full(size, np.inf),
@@ -101,32 +125,35 @@ def _draw(
         np.zeros((len(anatomy), *size)),
         np.zeros((len(shares), 2, *size)),
     )
-    top, bottom, left, right = rows_touched(drawn)
-    inverse_K = np.linalg.inv(camera.K)
+    whole_from_box = np.array([[1.0, 0, left], [0, 1, top], [0, 0, 1]])
+    inverse_K = np.linalg.inv(camera.K) @ whole_from_box
     flipped = bool(camera.K[0, 0] * camera.K[1, 1] < 0)
     offsets = ray_offsets(kernels.SAMPLES)
     no_paths = np.zeros((0, *size))
 
     def strip(row: int) -> None:
         task = kernels.Strip(
-            row, min(row + _STRIP_ROWS, bottom), left, right, offsets, inverse_K,
+            row, min(row + _STRIP_ROWS, size[0]), 0, size[1], offsets, inverse_K,
             result.lengths_mm, result.coverage, result.depth_mm,
         )  # fmt: skip
         where, stretch = kernels.between(drawn, made.tool, task, flipped)
         if not len(where):
             return
+
+        def take_out(volume: Any, rays: RayBundle, of: int, density: Floats, paths: Floats) -> None:
+            line = rays.origin[of], rays.matrix[of] @ whole_from_box, int(rays.axis[of])
+            kernels.take_out(volume, *line, inverse_K, where, stretch, density, paths)
+
         for volume, rays in marched:
-            line = rays.origin[view], rays.matrix[view], int(rays.axis[view]), inverse_K, where, stretch
-            kernels.take_out(_readable(volume, anatomy), *line, result.removed, result.removed_mm)
+            take_out(_readable(volume, anatomy), rays, view, result.removed, result.removed_mm)
             for index, name in enumerate(shares):
                 if name in volume.members:
                     alone = part(volume, name)
                     own = bundle([camera], alone, 1, like=_one(rays, view))
-                    line = own.origin[0], own.matrix[0], int(own.axis[0]), inverse_K, where, stretch
-                    kernels.take_out(_readable(alone, ()), *line, result.removed_share[index], no_paths)
+                    take_out(_readable(alone, ()), own, 0, result.removed_share[index], no_paths)
 
     with ThreadPoolExecutor(threads or available_cores()) as pool:
-        list(pool.map(strip, range(top, bottom, _STRIP_ROWS)))
+        list(pool.map(strip, range(0, size[0], _STRIP_ROWS)))
     return result
 
 
@@ -147,21 +174,9 @@ def ray_offsets(count: int) -> Floats:
     return (np.stack([np.arange(count), np.array(reversed_bits)], axis=1) + 0.5) / count - 0.5
 
 
-def _by(group: npt.NDArray[np.int64], values: Floats, count: int) -> Floats:
-    """(view, part, row, column) -> (view, group, row, column) sums."""
-    out = np.zeros((len(values), count, *values.shape[2:]))
-    for index, to in enumerate(group):
-        out[:, to] += values[:, index]
-    return out
-
-
-def _less(whole: Image, taken: Floats) -> Image:
-    """What is left, not below zero; pixels that lose nothing stay as they are."""
-    return np.where(taken > 0, np.maximum(whole - taken, 0), whole).astype(np.float32)
-
-
-def _nearer(depth: Image, tools: Floats) -> Image:
-    return np.where(np.isinf(tools), depth, np.fmin(depth, tools)).astype(np.float32)
+def _take(whole: Image, taken: Floats) -> None:
+    """Take something out in place, not below zero; pixels that lose nothing stay as they are."""
+    whole[...] = np.where(taken > 0, np.maximum(whole - taken, 0), whole)
 
 
 def _silhouette(coverage: Floats) -> npt.NDArray[np.bool_]:
@@ -174,16 +189,10 @@ def _silhouette(coverage: Floats) -> npt.NDArray[np.bool_]:
     return (coverage > 0) & (coverage >= 0.5 * around)
 
 
-def _with_silhouettes(
-    masks: Mapping[str, npt.NDArray[np.bool_]], silhouettes: Mapping[str, npt.NDArray[np.bool_]]
-) -> Mapping[str, npt.NDArray[np.bool_]]:
-    if not isinstance(masks, MaskStack):
-        return masks
-    names = (*masks, *silhouettes)
+def _with_room(masks: MaskStack, more: Sequence[str]) -> MaskStack:
+    """A copy of masks with further names, still empty."""
+    names = (*masks, *more)
     words = np.zeros((*masks.words.shape[:3], -(-len(names) // WORD_BITS)), dtype=np.uint64)
     held = min(words.shape[3], masks.words.shape[3])
     words[..., :held] = masks.words[..., :held]
-    for index, mask in enumerate(silhouettes.values(), start=len(masks)):
-        word, bit = divmod(index, WORD_BITS)
-        words[..., word] |= mask.astype(np.uint64) << np.uint64(bit)
     return MaskStack(words, names)

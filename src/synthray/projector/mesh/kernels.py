@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import numba as nb
 import numpy as np
 
-from synthray.projector.rays import RIM, STEEPEST
+from synthray.projector.cpu.lines import slice_axis
+from synthray.projector.rays import RIM
 
 SAMPLES = 16
 # These kernels allocate, unlike those of the march: what a ray crosses isn't known beforehand.
@@ -47,13 +48,33 @@ class Strip(NamedTuple):
 
 
 @_compiled
-def _side(ax: float, ay: float, bx: float, by: float, x: float, y: float) -> int:
-    """On which side of the line from a to b a point lies: 1 or -1."""
-    turned = bx < ax or (bx == ax and by < ay)
-    if turned:
-        ax, ay, bx, by = bx, by, ax, ay
-    side = 1 if (bx - ax) * (y - ay) - (by - ay) * (x - ax) >= 0 else -1
-    return -side if turned else side
+def _edge(ax: float, ay: float, bx: float, by: float) -> tuple[float, float, float, float, int]:
+    """An edge as its lower end, its run from there, and 1 or -1 when it was turned to get so.
+
+    Both faces that share an edge get the same numbers.
+    """
+    if bx < ax or (bx == ax and by < ay):
+        return bx, by, ax - bx, ay - by, -1
+    return ax, ay, bx - ax, by - ay, 1
+
+
+@_compiled
+def _beside(edge: tuple[float, float, float, float, int], x: float, y: float) -> float:
+    """Twice the area between an edge and a point; its sign is the point's side."""
+    return edge[2] * (y - edge[1]) - edge[3] * (x - edge[0])
+
+
+@_compiled
+def _side(edge: tuple[float, float, float, float, int], x: float, y: float) -> int:
+    """On which side of an edge a point lies: 1 or -1."""
+    return edge[4] if _beside(edge, x, y) >= 0 else -edge[4]
+
+
+@_compiled
+def _past(edge: tuple[float, float, float, float, int], x: float, y: float) -> int:
+    """The side of an edge that a whole pixel lies on, 0 when it may lie on both."""
+    beside, reach = _beside(edge, x, y), 0.5001 * (abs(edge[2]) + abs(edge[3]))
+    return 0 if abs(beside) <= reach else (edge[4] if beside > 0 else -edge[4])
 
 
 @_compiled
@@ -109,23 +130,31 @@ def crossings(drawn: Any, strip: Strip, flipped: bool) -> Any:
             continue
         w = drawn.inverse_depth[face]
         area = (p[1, 0] - p[0, 0]) * (p[2, 1] - p[0, 1]) - (p[2, 0] - p[0, 0]) * (p[1, 1] - p[0, 1])
+        share = 1 / area if area != 0 else 0.0
+        edges = (
+            _edge(p[0, 0], p[0, 1], p[1, 0], p[1, 1]),
+            _edge(p[1, 0], p[1, 1], p[2, 0], p[2, 1]),
+            _edge(p[2, 0], p[2, 1], p[0, 0], p[0, 1]),
+        )
         for row in range(max(box[0], strip.row), min(box[1], strip.end_row)):
             low, high = _span(p, row - 0.5, row + 0.5)
             for column in range(max(box[2], int(low + 0.5)), min(box[3], int(high + 0.5) + 1)):
+                past = _past(edges[0], column, row), _past(edges[1], column, row), _past(edges[2], column, row)
+                if max(past) > 0 and min(past) < 0:
+                    continue
+                whole = past[0] != 0 and past[0] == past[1] and past[0] == past[2]
                 for ray in range(SAMPLES):
                     x, y = column + strip.offsets[ray, 0], row + strip.offsets[ray, 1]
-                    side = _side(p[0, 0], p[0, 1], p[1, 0], p[1, 1], x, y)
-                    if side != _side(p[1, 0], p[1, 1], p[2, 0], p[2, 1], x, y):
-                        continue
-                    if side != _side(p[2, 0], p[2, 1], p[0, 0], p[0, 1], x, y):
+                    side = past[0] if whole else _side(edges[0], x, y)
+                    if not whole and (side != _side(edges[1], x, y) or side != _side(edges[2], x, y)):
                         continue
                     if count == room:
                         room *= 2
                         following, depth, step = _grown(following, room), _grown(depth, room), _grown(step, room)
                     # 1 / depth is linear in the image.
-                    a = ((p[1, 0] - x) * (p[2, 1] - y) - (p[2, 0] - x) * (p[1, 1] - y)) / area if area != 0 else 1 / 3
-                    b = ((p[2, 0] - x) * (p[0, 1] - y) - (p[0, 0] - x) * (p[2, 1] - y)) / area if area != 0 else 1 / 3
-                    depth[count] = 1 / (a * w[0] + b * w[1] + (1 - a - b) * w[2])
+                    a = ((p[1, 0] - x) * (p[2, 1] - y) - (p[2, 0] - x) * (p[1, 1] - y)) * share
+                    b = ((p[2, 0] - x) * (p[0, 1] - y) - (p[0, 0] - x) * (p[2, 1] - y)) * share
+                    depth[count] = 1 / (w[2] + a * (w[0] - w[2]) + b * (w[1] - w[2]))
                     # A face whose picture turns to the right looks away from the source: there the ray leaves.
                     leaves = (side > 0) != flipped
                     step[count] = -(drawn.part[face] + 1) if leaves else drawn.part[face] + 1
@@ -278,18 +307,6 @@ def _index(axis: int, k: int, u: int, v: int) -> tuple[int, int, int]:
 
 
 @_compiled
-def _slice_axis(speed0: float, speed1: float, speed2: float, view_axis: int) -> int:
-    """Axis whose slices a ray visits; see `rays`."""
-    speed, fastest = speed0, 0
-    if speed1 > speed:
-        speed, fastest = speed1, 1
-    if speed2 > speed:
-        speed, fastest = speed2, 2
-    along = speed0 if view_axis == 0 else (speed1 if view_axis == 1 else speed2)
-    return view_axis if speed <= STEEPEST * along else fastest
-
-
-@_compiled
 def take_out(
     volume: Any, origin: Any, matrix: Any, view_axis: int, inverse_K: Any, where: Any, stretch: Any, density: Any,
     paths: Any,
@@ -320,7 +337,7 @@ def take_out(
             matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2],
             matrix[2, 0] * x + matrix[2, 1] * y + matrix[2, 2],
         )
-        axis = _slice_axis(abs(d[0]), abs(d[1]), abs(d[2]), view_axis)
+        axis = slice_axis(abs(d[0]), abs(d[1]), abs(d[2]), view_axis)
         u, v = (1 if axis == 0 else 0), (1 if axis == 2 else 2)
         along, o_u, o_v, d_u, d_v = d[axis], origin[u], origin[v], d[u], d[v]
         per_slice_mm = _mm_per_depth(inverse_K, x, y) / abs(along) * share

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -100,9 +100,15 @@ def _boxes(corner_px: npt.NDArray[np.float64], camera: Camera) -> npt.NDArray[np
     return np.stack([first[:, 1], end[:, 1], first[:, 0], end[:, 0]], axis=1).astype(np.int64)
 
 
-def rows_touched(drawn: Triangles) -> Any:
-    """First and end row, first and end column of all pixels that any face may touch."""
+def boxed(drawn: Triangles) -> tuple[Triangles, tuple[int, int, int, int]]:
+    """Triangles in the pixels of the smallest box that holds all pixels they may touch.
+
+    Returns:
+        The triangles, and first and end row, first and end column of the box in the whole image.
+    """
     if not len(drawn.part):
-        return 0, 0, 0, 0
+        return drawn, (0, 0, 0, 0)
     box = drawn.box_px
-    return int(box[:, 0].min()), int(box[:, 1].max()), int(box[:, 2].min()), int(box[:, 3].max())
+    top, bottom, left, right = int(box[:, 0].min()), int(box[:, 1].max()), int(box[:, 2].min()), int(box[:, 3].max())
+    moved = drawn._replace(corner_px=drawn.corner_px - [left, top], box_px=box - np.array([top, top, left, left]))
+    return moved, (top, bottom, left, right)
