@@ -6,9 +6,10 @@ import torch
 
 from synthray.augment.appearance import APPEARANCE
 from synthray.augment.artefacts import OVERLAYS
+from synthray.augment.display import DISPLAY
 from synthray.augment.intensity import PIXELS, gaussian_kernels, separable_filter
 
-OPERATIONS = {**PIXELS, **APPEARANCE, **OVERLAYS}
+OPERATIONS = {**PIXELS, **APPEARANCE, **DISPLAY, **OVERLAYS}
 
 
 def images(count=5, rows=48, columns=64):
@@ -119,3 +120,44 @@ def test_letters_draw_legible_glyphs():
     written, _ = run("letters", blank)
     share = (written != 0).float().mean(dim=(1, 2, 3))
     assert 0.001 < share.mean() < 0.15
+
+
+def test_clahe_of_one_tile_without_a_limit_is_histogram_equalisation():
+    """Against its definition: all tiles of a tiled image have one histogram, so the curve is the distribution."""
+    tile = torch.rand(1, 1, 16, 16, generator=torch.Generator().manual_seed(1)) ** 1.5
+    x = tile.repeat(1, 1, 6, 6)
+    params = {"clip": torch.tensor([1e6]), "blend": torch.tensor([1.0])}
+    equalised = DISPLAY["clahe"].apply(x, params, torch.Generator())
+    rank = (tile.flatten()[:, None] >= tile.flatten()).float().mean(dim=1).view(1, 1, 16, 16).repeat(1, 1, 6, 6)
+    assert (equalised - rank).abs().max() < 0.05
+    flat = torch.full((1, 1, 48, 48), 0.3)
+    limited = DISPLAY["clahe"].apply(flat, {"clip": torch.tensor([1.0]), "blend": torch.tensor([1.0])}, None)
+    # A limit of 1 allows no bin more than its even share, and its share of the excess: next to nothing changes.
+    assert torch.allclose(limited, flat, atol=1 / 64)
+
+
+def test_clahe_raises_local_contrast_smoothly():
+    across = torch.linspace(0, 1, 96).expand(1, 1, 96, 96)
+    x = across + 0.02 * torch.sin(torch.arange(96.0) * 0.9)[:, None]
+    out = DISPLAY["clahe"].apply(x * 0.9, {"clip": torch.tensor([4.0]), "blend": torch.tensor([1.0])}, None)
+    assert (out[..., :, 40] - out[..., :, 40].mean()).std() > 2 * (0.9 * x[..., :, 40]).std()
+    # No seams between tiles.
+    assert out.diff(dim=-1).abs().max() < 0.2
+
+
+def test_multiscale_contrast_of_neutral_settings_changes_nothing():
+    x = images()
+    neutral = {"gain": torch.ones(5, 5), "power": torch.ones(5), "flatten": torch.ones(5)}
+    assert torch.allclose(DISPLAY["multiscale_contrast"].apply(x, neutral, None), x, atol=1e-4)
+    fine = {**neutral, "gain": torch.tensor([2.0, 1, 1, 1, 1]).repeat(5, 1)}
+    sharper = DISPLAY["multiscale_contrast"].apply(x, fine, None)
+    assert (sharper.diff(dim=-1).abs().mean() / x.diff(dim=-1).abs().mean()) > 1.5
+
+
+def test_implants_are_bright_and_small():
+    x = torch.full((64, 1, 96, 96), 0.4)
+    out, _ = run("implants", x)
+    changed = (out - x).abs() > 0.05
+    assert (changed.flatten(1).any(dim=1)).float().mean() > 0.8
+    assert 0.005 < changed.float().mean() < 0.2
+    assert (out >= x - 1e-6).all()

@@ -12,6 +12,7 @@ from synthray.cli.app import app, run
 
 COMMANDS = {"bench", 
     "demo", "doctor", "body", "inspect", "simulate", "generate", "verify", "train", "predict", "evaluate", "data",
+    "export", "augment", "adapt", "translate", "experiment",
 }  # fmt: skip
 RECIPE = """
 name: tiny
@@ -52,9 +53,12 @@ def test_body_inspect_simulate(tmp_path, capsys):
     with Image.open(tmp_path / "b.png") as picture:
         assert picture.size[1] > 100
     out = tmp_path / "shot.png"
-    assert run(["simulate", str(tmp_path / "b"), "--view", "ap", "--size", "64", "--out", str(out), "--json"]) == 0
+    ill = ["--disease", "fracture:hip_left", "--tool", "screw:ASIS-l:GSN-l"]
+    assert (
+        run(["simulate", str(tmp_path / "b"), "--view", "ap", "--size", "64", "--out", str(out), "--json"] + ill) == 0
+    )
     truth = json.loads(capsys.readouterr().out)
-    assert "hip_left" in truth["structures"]
+    assert {"hip_left", "fracture_hip_left", "screw"} <= set(truth["structures"])
     with Image.open(tmp_path / "shot__hip_left.png") as mask:
         assert np.argwhere(np.asarray(mask))[:, 1].mean() > 32
 
@@ -95,6 +99,8 @@ def test_verify_names_damaged_files_and_fails(tmp_path, capsys):
         (["simulate", "body:x"], "body:SEED"),
         (["simulate", "body:1", "--view", "sideways"], "unknown view 'sideways'"),
         (["simulate", "body:1", "--size", "big"], "'--size'"),
+        (["body", "fresh", "--region", "head", "--voxel-mm", "8", "--disease", "cold"], "--disease cold: there are"),
+        (["body", "fresh", "--region", "head", "--voxel-mm", "8", "--disease", "fracture"], "give fracture:STRUCTURE"),
         (["inspect", "empty"], "empty"),
         (["generate", "nowhere.yaml", "out"], "nowhere.yaml: no such file"),
         (["generate", "bad.yaml", "out"], "unknown key 'imagse'"),

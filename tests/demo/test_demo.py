@@ -8,8 +8,8 @@ import pytest
 from synthray.anatomy import load_patient
 from synthray.dataset.public import find_data
 from synthray.demo import run_demo
-from synthray.experiment.people import prepared
 from synthray.errors import InputError
+from synthray.experiment.people import prepared
 
 
 def test_without_any_data_the_demo_runs_on_built_in_bodies(tmp_path, monkeypatch):

@@ -13,6 +13,7 @@ from synthray.models import (
     NetworkConfig,
     NetworkOutput,
     Preprocessing,
+    TestTimeAveraging,
     predict,
     predict_files,
     read_image,
@@ -165,3 +166,26 @@ def test_clashing_output_names_are_refused_before_anything_is_written(tmp_path, 
 def test_no_images(tmp_path):
     with pytest.raises(InputError, match="no images"):
         predict_files(model(), [], tmp_path)
+
+
+def test_averaging_is_the_mean_over_versions_of_the_image():
+    image = np.random.default_rng(0).random((64, 64)).astype(np.float32)
+    # The image spans 0 to 1, so that a gamma before and after normalisation is the same.
+    image[0, :2] = 0, 1
+
+    def maps(picture, **how):
+        return predict(model(), [picture], **how)[0].maps
+
+    averaged = maps(image, tta=TestTimeAveraging(flip=False, gammas=(1.0, 2.0)))
+    expected = (maps(image) + maps(image**2)) / 2
+    np.testing.assert_allclose(averaged, expected, atol=1e-5)
+    assert not np.allclose(maps(image), averaged, atol=1e-2)
+    np.testing.assert_allclose(
+        maps(image, tta=TestTimeAveraging(flip=True, gammas=(1.0,))), maps(image, flip=True), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("gammas", [(), (0.0,), (1.0, -1.0), (float("nan"),)])
+def test_impossible_gammas_are_refused(gammas):
+    with pytest.raises(InputError, match="gammas"):
+        TestTimeAveraging(gammas=gammas)

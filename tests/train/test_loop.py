@@ -1,14 +1,17 @@
 import csv
 import itertools
+import json
 
 import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from synthray.augment import AugmentConfig
 from synthray.errors import InputError, SynthrayError
-from synthray.models import NetworkConfig, load_model, predict
+from synthray.models import NetworkConfig, TransUNetConfig, load_model, predict
 from synthray.train import ArraySource, Batch, TrainConfig, fit
 
 NONE = AugmentConfig(preset="none")
@@ -63,18 +66,25 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not(discs, tmp_pa
     assert not same(weights(tmp_path / "a"), weights(tmp_path / "c"))
 
 
+def without_time(result):
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in result.history]
+
+
+def interrupt_at(step):
+    def interrupt(progress):
+        if progress.step == step:
+            raise StopError
+
+    return interrupt
+
+
 @pytest.mark.parametrize("stop_at", [1, 3, 5])
 def test_an_interrupted_training_goes_on_as_if_it_had_not_stopped(discs, tmp_path, stop_at):
     config = TrainConfig(**QUICK)
     source, held_out = discs(20, seed=0), discs(8, seed=1)
     whole = fit(source, held_out, config, tmp_path / "whole")
-
-    def interrupt(progress):
-        if progress.step == stop_at:
-            raise StopError
-
     with pytest.raises(StopError):
-        fit(source, held_out, config, tmp_path / "parts", on_progress=interrupt)
+        fit(source, held_out, config, tmp_path / "parts", on_progress=interrupt_at(stop_at))
     steps = []
     if stop_at < 3:
         # Nothing was saved yet, so the folder is still empty.
@@ -82,11 +92,95 @@ def test_an_interrupted_training_goes_on_as_if_it_had_not_stopped(discs, tmp_pat
     parts = fit(source, held_out, config, tmp_path / "parts", on_progress=lambda p: steps.append(p.step))
     assert steps[0] == stop_at // 3 * 3 + 1
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
-
-    def without_time(result):
-        return [{key: value for key, value in row.items() if key != "seconds"} for row in result.history]
-
     assert without_time(whole) == without_time(parts)
+
+
+MINIATURE = TransUNetConfig(
+    width=8, units=(1, 1, 1), hidden=24, mlp=40, heads=3, layers=2, decoder=(8, 8, 8, 8), grid=4
+)
+OTHER_KINDS = {
+    "resunet": {"network": NetworkConfig(kind="resunet", width=4, levels=3, deep_supervision=True)},
+    "transunet": {"network": NetworkConfig(kind="transunet", transunet=MINIATURE)},
+    "focal, mse": {"mask_loss": "focal", "landmark_loss": "mse"},
+    "dice, soft argmax": {
+        "mask_loss": "dice",
+        "landmark_loss": "soft_argmax",
+        "network": NetworkConfig(width=4, levels=3, heatmap="softmax"),
+    },
+}
+
+
+@pytest.mark.parametrize("changes", OTHER_KINDS.values(), ids=OTHER_KINDS.keys())
+def test_every_network_and_loss_resumes_as_if_it_had_not_stopped(discs, tmp_path, changes):
+    config = TrainConfig(**{**QUICK, "batch": 4, **changes})
+    source = discs(12, seed=0)
+    whole = fit(source, source, config, tmp_path / "whole")
+    with pytest.raises(StopError):
+        fit(source, source, config, tmp_path / "parts", on_progress=interrupt_at(5))
+    # Whatever else drew random numbers in between.
+    torch.rand(7)
+    parts = fit(source, source, config, tmp_path / "parts")
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
+    assert without_time(whole) == without_time(parts)
+
+
+LEARNERS = {
+    "resunet": (90, {"network": NetworkConfig(kind="resunet", width=8, levels=4, deep_supervision=True)}),
+    "transunet": (60, OTHER_KINDS["transunet"]),
+    "focal, mse": (90, {"mask_loss": "focal", "landmark_loss": "mse", "network": NetworkConfig(width=8)}),
+    # Dice alone starts slowly.
+    "dice, soft argmax": (
+        140,
+        {"mask_loss": "dice", "landmark_loss": "soft_argmax", "network": NetworkConfig(width=8, heatmap="softmax")},
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("steps", "changes"), LEARNERS.values(), ids=LEARNERS.keys())
+def test_every_network_and_loss_learns(discs, tmp_path, steps, changes):
+    config = TrainConfig(**{**QUICK, "steps": steps, "augment": NONE, "validate_every": steps, **changes})
+    result = fit(discs(160, seed=0), discs(16, seed=99), config, tmp_path / "run")
+    # The mean shape in the mean place has less than 0.85, and its landmarks are over 2 px off (control above).
+    assert result.validation.mean_dice > 0.87
+    assert max(result.validation.landmark_px.values()) < 1.0
+
+
+def test_a_run_of_an_earlier_version_goes_on(discs, tmp_path):
+    """Settings that came later have their defaults in it."""
+    config = TrainConfig(**QUICK)
+    fit(discs(12, seed=0), None, config, tmp_path / "run")
+    state = tmp_path / "run" / "training.safetensors"
+    with safe_open(state, framework="pt") as file:
+        facts = json.loads(file.metadata()["synthray"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    for name in ("mask_loss", "landmark_loss", "initial"):
+        del facts["settings"][name]
+    del facts["settings"]["network"]["transunet"]
+    save_file(tensors, state, metadata={"synthray": json.dumps(facts)})
+    assert fit(discs(12, seed=0), None, config, tmp_path / "run").steps == 6
+
+
+def test_a_training_starts_from_another_runs_weights(discs, tmp_path):
+    config = TrainConfig(**{**QUICK, "steps": 1, "lr": 1e-9})
+    first = fit(discs(12, seed=0), None, config, tmp_path / "first", seed=1)
+    second = config.model_copy(update={"initial": str(first.run_dir)})
+    fit(discs(12, seed=0), None, second, tmp_path / "second", seed=2)
+    before, after = weights(tmp_path / "first"), weights(tmp_path / "second")
+    assert torch.allclose(before["head.weight"], after["head.weight"], atol=1e-5)
+    other = ArraySource(discs(12, seed=0).data, ("a", "b"), ("center-l", "center-r"))
+    plain = second.model_copy(update={"augment": NONE})
+    with pytest.raises(InputError, match="structures of its own"):
+        fit(other, None, plain, tmp_path / "third")
+    with pytest.raises(InputError, match="can't be read"):
+        fit(discs(12, seed=0), None, config.model_copy(update={"initial": str(tmp_path / "no")}), tmp_path / "fourth")
+
+
+def test_soft_argmax_and_softmax_heatmaps_go_together():
+    with pytest.raises(ValidationError, match="go together"):
+        TrainConfig(landmark_loss="soft_argmax")
+    with pytest.raises(ValidationError, match="go together"):
+        TrainConfig(network=NetworkConfig(heatmap="softmax"))
 
 
 def test_a_finished_training_is_not_repeated(discs, tmp_path):

@@ -1,4 +1,4 @@
-"""Things in real X-rays that are not anatomy: tubes, leads, letters, collimator borders, flat bars."""
+"""Things in real X-rays that are not anatomy: tubes, leads, implants, letters, collimator borders, flat bars."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from torch.nn import functional
 from synthray.augment.operation import Frame, Operation, Params, per_image, uniform
 
 _LINES = 3
+_IMPLANTS = 2
 _WORDS = 3
 _LETTERS = 4
 _GLYPHS = "LR0123456789ABCDEFGHIJKMNOPQSTUVWXYZ"
@@ -72,6 +73,52 @@ def _lines(images: Tensor, params: dict[str, Tensor], generator: torch.Generator
         from_tip = (along.square() + (across - tip).square()).sqrt()
         knob = _step(from_tip - per_image(p["knob"]), soft) * (per_image(p["knob"]) > 0)
         images = images + per_image(p["strength"]) * torch.maximum(shaft, knob)
+    return images
+
+
+# --- implants ------------------------------------------------------------------------------------------------------
+
+
+def _draw_implants(rng: np.random.Generator, count: int) -> Params:
+    """Up to two pieces of metal per image: plates with holes, threaded screws or smooth nails, tapered or not."""
+    shape = (count, _IMPLANTS)
+    kind = rng.integers(3, size=shape)
+    present = rng.random(shape) < np.array([1, 0.5])
+    width = np.select(
+        [kind == 0, kind == 1],
+        [uniform(rng, 0.05, 0.12, shape), uniform(rng, 0.02, 0.05, shape)],
+        uniform(rng, 0.02, 0.09, shape),
+    )
+    return {
+        "turn": uniform(rng, 0, 2 * np.pi, shape),
+        "center": uniform(rng, -0.8, 0.8, (*shape, 2)),
+        "length": width * uniform(rng, 4, 12, shape),
+        "width": width.astype(np.float32),
+        "taper": uniform(rng, 0, 0.6, shape) * (rng.random(shape) < 0.5),
+        "bow": uniform(rng, -0.4, 0.4, shape) * (kind != 1),
+        "holes": (kind == 0).astype(np.float32),
+        "thread": uniform(rng, 0.15, 0.4, shape) * (kind == 1),
+        "value": uniform(rng, 0.9, 1.5, shape),
+        "opacity": (uniform(rng, 0.5, 1, shape) * present).astype(np.float32),
+    }
+
+
+def _implants(images: Tensor, params: dict[str, Tensor], generator: torch.Generator) -> Tensor:
+    """Bright, sharply bounded bars over the image, as metal is on a radiograph with bone white."""
+    soft = 2.5 / images.shape[-1]
+    for piece in range(_IMPLANTS):
+        p = {name: per_image(value[:, piece]) for name, value in params.items() if name not in ("turn", "center")}
+        along, across = _plane(images, params["turn"][:, piece], params["center"][:, piece])
+        across = across + p["bow"] * along.square()
+        place = along / p["length"]
+        # The pitch of thread and holes is a fixed multiple of the width.
+        half = p["width"] * (1 - p["taper"] * (place + 1) / 2)
+        half = half * (1 + p["thread"] * torch.sin(along / p["width"] * 9))
+        shape = _step(torch.maximum(across.abs() - half, along.abs() - p["length"]), soft)
+        spacing = 3 * p["width"]
+        from_hole = torch.hypot(along - spacing * torch.round(along / spacing), across)
+        shape = shape * (1 - p["holes"] * _step(from_hole - 0.45 * p["width"], soft))
+        images = torch.lerp(images, p["value"].expand_as(images), shape * p["opacity"])
     return images
 
 
@@ -185,6 +232,7 @@ def _borders(images: Tensor, params: dict[str, Tensor], generator: torch.Generat
 OVERLAYS: dict[str, Operation] = {
     "lines": Operation(_draw_lines, _lines),
     "letters": Operation(_draw_letters, _letters),
+    "implants": Operation(_draw_implants, _implants),
 }
 FRAMES: dict[str, Frame] = {
     "collimation": Frame(_draw_collimation, _collimation),

@@ -25,10 +25,13 @@ class AugmentConfig(BaseModel):
         curve: a monotone grey-value curve (gamma, logarithm, sigmoid, or random knots).
         bias_field: a slow change of brightness over the image, vignetting included.
         local_contrast: large-scale brightness flattened and fine detail raised, as vendors' displays do.
+        clahe: contrast-limited adaptive histogram equalisation, blended in.
+        multiscale_contrast: detail of each size raised or lowered, weak detail more (as vendors' multi-scale displays).
         random_convolution: a small random network of convolutions blended in (GIN, arXiv 2111.12525).
         fourier: the amplitude spectrum multiplied by a smooth random field (arXiv 2409.04768).
         low_resolution: shrunk two- to fourfold and enlarged again.
         lines: tubes, wires, leads and electrodes.
+        implants: plates, screws and nails; the labels stay as they are.
         letters: burnt-in letters, digits and markers.
         collimation: dark or bright straight borders of a turned rectangle; what they hide has no label.
         borders: flat bars along the image sides; what they hide has no label.
@@ -47,10 +50,13 @@ class AugmentConfig(BaseModel):
     curve: Probability = 0.0
     bias_field: Probability = 0.0
     local_contrast: Probability = 0.0
+    clahe: Probability = 0.0
+    multiscale_contrast: Probability = 0.0
     random_convolution: Probability = 0.0
     fourier: Probability = 0.0
     low_resolution: Probability = 0.0
     lines: Probability = 0.0
+    implants: Probability = 0.0
     letters: Probability = 0.0
     collimation: Probability = 0.0
     borders: Probability = 0.0

@@ -14,10 +14,11 @@ from torch import Tensor
 from synthray.augment.appearance import APPEARANCE
 from synthray.augment.artefacts import FRAMES, OVERLAYS
 from synthray.augment.config import AugmentConfig
+from synthray.augment.display import DISPLAY
 from synthray.augment.geometry import Geometry, apply_geometry, draw_geometry
 from synthray.augment.intensity import PIXELS
 
-_OPERATIONS = {**APPEARANCE, **PIXELS, **OVERLAYS}
+_OPERATIONS = {**APPEARANCE, **DISPLAY, **PIXELS, **OVERLAYS}
 
 # Gao et al. 2023: one or two of these six groups per image, each of them carried out half of the time.
 _GROUPS: tuple[tuple[str, ...], ...] = (
@@ -153,6 +154,10 @@ def _choices(config: AugmentConfig, count: int, rng: np.random.Generator) -> lis
     def often(probability: float) -> npt.NDArray[np.bool_]:
         return rng.random(count) < probability
 
+    def if_on(probability: float) -> npt.NDArray[np.bool_]:
+        # Draws nothing when off, so that recipes from before these switches give the plans that they gave.
+        return often(probability) if probability else np.zeros(count, dtype=bool)
+
     regular = config.preset in ("regular", "strong")
     strong = config.preset == "strong"
     half = 0.5 if regular else 0.0
@@ -161,9 +166,12 @@ def _choices(config: AugmentConfig, count: int, rng: np.random.Generator) -> lis
         ("fourier", often(config.fourier)),
         ("bias_field", often(config.bias_field)),
         ("local_contrast", often(config.local_contrast)),
+        ("multiscale_contrast", if_on(config.multiscale_contrast)),
+        ("clahe", if_on(config.clahe)),
         ("curve", often(config.curve)),
         ("low_resolution", often(config.low_resolution)),
         ("lines", often(config.lines)),
+        ("implants", if_on(config.implants)),
         ("letters", often(config.letters)),
         ("invert", often(half)),
         ("gamma", often(half)),

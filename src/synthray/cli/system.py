@@ -14,7 +14,13 @@ import typer
 from synthray.cli.console import JsonFlag, emit, out_console, progress_bar
 
 BASE = ("numpy", "numba", "SimpleITK", "pydicom", "xraylib", "pydantic", "PyYAML", "pillow", "typer", "rich")
-EXTRAS = {"learn": ("torch", "safetensors"), "data": ("pooch",), "hdf5": ("h5py",), "gpu": ("warp-lang",)}
+EXTRAS = {
+    "learn": ("torch", "safetensors"),
+    "data": ("pooch",),
+    "hdf5": ("h5py",),
+    "onnx": ("onnx", "onnxruntime"),
+    "gpu": ("warp-lang",),
+}
 
 
 def demo(

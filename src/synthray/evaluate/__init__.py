@@ -19,6 +19,8 @@ from synthray.evaluate.bootstrap import bootstrap_interval as bootstrap_interval
 from synthray.evaluate.cases import Case as Case
 from synthray.evaluate.cases import read_deepfluoro as read_deepfluoro
 from synthray.evaluate.cases import read_folder as read_folder
+from synthray.evaluate.consistency import Consistency as Consistency
+from synthray.evaluate.consistency import consistent_landmarks as consistent_landmarks
 from synthray.evaluate.metrics import Counts as Counts
 from synthray.evaluate.metrics import confidence_curve as confidence_curve
 from synthray.evaluate.metrics import count_pixels as count_pixels

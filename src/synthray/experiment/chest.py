@@ -15,6 +15,7 @@ KEEP_LARGEST = {"left_lung": 1, "right_lung": 1, "lung": 2}
 _ANGLES = {"lao_deg": {"normal": [0, 4]}, "cran_deg": {"normal": [0, 5]}, "roll_deg": {"normal": [0, 3]}}
 _VIEWS = ({"carm": "chest-pa", "view": "pa", "weight": 3}, {"carm": "chest-bedside", "view": "ap", "weight": 1})
 
+# Disease from a faint patch to white lungs: lung of 0.95 g/cm3 more is as dense as muscle.
 REDRAW: Mapping[str, Any] = {
     "imaging": {
         "tube_kvp": {"uniform": [60, 130]},
@@ -24,10 +25,10 @@ REDRAW: Mapping[str, Any] = {
     },
     "opacities": {
         "structure": "lung",
-        "probability": 0.6,
-        "count": {"uniform": [1, 14]},
-        "radius_fraction": {"uniform": [0.04, 0.3]},
-        "filling_g_cm3": {"uniform": [0.05, 0.7]},
+        "probability": 0.75,
+        "count": {"log_uniform": [1, 30]},
+        "radius_fraction": {"log_uniform": [0.03, 0.45]},
+        "filling_g_cm3": {"uniform": [0.05, 0.95]},
     },
     "window": {"low_percentile": {"uniform": [0, 6]}, "high_percentile": {"uniform": [78, 99.8]}},
 }
@@ -57,8 +58,8 @@ def lung_field(*lungs: str) -> dict[str, Any]:
     return {
         "of": list(lungs),
         "minus": ["below_diaphragm"],
-        "path_above_mm": 4,
-        "minus_above_mm": 10,
+        "path_above_mm": 1,
+        "minus_above_mm": 30,
         "medial_path_above_mm": 28,
         "medial_row_fraction": 0.3,
     }

@@ -18,8 +18,9 @@ from torch import nn
 import synthray
 from synthray.errors import InputError
 from synthray.files import write_atomically
+from synthray.models.build import build_network
+from synthray.models.network import Network, NetworkConfig
 from synthray.models.preprocess import Preprocessing
-from synthray.models.unet import NetworkConfig, build_network
 
 WEIGHTS = "model.safetensors"
 DESCRIPTION = "model.json"
@@ -91,7 +92,7 @@ class Model:
     """A network ready for prediction (in evaluation mode) and what is known about it."""
 
     spec: ModelSpec
-    network: nn.Module
+    network: Network
 
     @property
     def structures(self) -> tuple[str, ...]:

@@ -21,10 +21,10 @@ from synthray.files import write_atomically
 from synthray.models.checkpoint import Model, load_model
 from synthray.models.heatmaps import decode_heatmaps
 from synthray.models.image_reader import read_image
+from synthray.models.network import NetworkOutput
 from synthray.models.overlay import PALETTE, Layer, overlay, png_bytes
-from synthray.models.preprocess import Fit, fit_images
+from synthray.models.preprocess import Fit, fit_images, normalise
 from synthray.models.sides import mirror_order
-from synthray.models.unet import NetworkOutput
 
 Mask = npt.NDArray[np.bool_]
 Progress = Callable[[int, int], None]
@@ -54,15 +54,35 @@ class Prediction:
         return _upsample(torch.from_numpy(self.maps[place]), *self.masks[structure].shape).numpy()
 
 
+@dataclass(frozen=True)
+class TestTimeAveraging:
+    """Which versions of an image a prediction is the mean of.
+
+    Attributes:
+        flip: the mirror image as well, with left and right names swapped.
+        gammas: exponents of the normalised grey values; 1 is the image itself.
+    """
+
+    __test__ = False  # not a test, whatever its name looks like to pytest
+
+    flip: bool = True
+    gammas: tuple[float, ...] = (0.75, 1.0, 1.35)
+
+    def __post_init__(self) -> None:
+        if not self.gammas or not all(0.1 <= gamma <= 10 for gamma in self.gammas):
+            raise InputError(f"gammas to average over must be between 0.1 and 10, got {self.gammas}")
+
+
 def predict(
     model: Model,
     images: Iterable[npt.NDArray[np.floating]],
     *,
     flip: bool = False,
+    tta: TestTimeAveraging | None = None,
     batch: int = 8,
 ) -> list[Prediction]:
     """Masks and landmarks of grey images of any size and range; see `predict_each`, which holds one batch at a time."""
-    return list(predict_each(model, images, flip=flip, batch=batch))
+    return list(predict_each(model, images, flip=flip, tta=tta, batch=batch))
 
 
 def predict_each(
@@ -70,6 +90,7 @@ def predict_each(
     images: Iterable[npt.NDArray[np.floating]],
     *,
     flip: bool = False,
+    tta: TestTimeAveraging | None = None,
     batch: int = 8,
 ) -> Iterator[Prediction]:
     """Predictions one after the other.
@@ -78,15 +99,17 @@ def predict_each(
         model: a loaded model.
         images: (rows, columns) each, finite; sizes may differ.
         flip: also look at the mirror image, with left and right names swapped, and average.
+        tta: average over these versions of each image instead.
         batch: images per pass of the network.
 
     Raises:
         InputError: an image is not two-dimensional, empty or not finite, or `flip` with an unpaired left or right.
     """
+    averaging = tta or TestTimeAveraging(flip=flip, gammas=(1.0,))
     stream = iter(images)
     while group := list(islice(stream, batch)):
         inputs, fits = zip(*(_network_input(model, image) for image in group), strict=True)
-        output = _forward(model, torch.cat(inputs).to(model.device), flip)
+        output = _forward(model, torch.cat(inputs).to(model.device), averaging)
         points, confidence = decode_heatmaps(output.heatmaps, model.spec.heatmap_sigma_px)
         for i, fit in enumerate(fits):
             yield _prediction(model, fit, output.masks[i].cpu(), points[i].cpu(), confidence[i].cpu())
@@ -98,6 +121,7 @@ def predict_files(
     out_dir: str | Path,
     *,
     flip: bool = False,
+    tta: TestTimeAveraging | None = None,
     batch: int = 8,
     on_progress: Progress | None = None,
 ) -> list[Path]:
@@ -111,6 +135,7 @@ def predict_files(
         paths: image files; see `read_image`.
         out_dir: made when absent.
         flip: also look at mirror images and average.
+        tta: average over these versions of each image instead.
         batch: images per pass of the network.
         on_progress: called with (images done, images in all).
 
@@ -127,7 +152,7 @@ def predict_files(
     _check_outputs(files, folder, model)
     written: list[Path] = []
     images, seen = tee(read_image(file) for file in files)
-    predictions = predict_each(model, images, flip=flip, batch=batch)
+    predictions = predict_each(model, images, flip=flip, tta=tta, batch=batch)
     for file, prediction, image in zip(files, predictions, seen, strict=True):
         written.append(_write(file, image, prediction, folder))
         if on_progress:
@@ -148,15 +173,29 @@ def _network_input(model: Model, image: npt.NDArray[np.floating]) -> tuple[Tenso
 
 
 @torch.inference_mode()
-def _forward(model: Model, inputs: Tensor, flip: bool) -> NetworkOutput:
-    """Probabilities and heatmaps."""
-    output = model.network(inputs.contiguous(memory_format=torch.channels_last))
-    masks, heatmaps = output.masks.sigmoid(), output.heatmaps
-    if flip:
-        mirrored = model.network(inputs.flip(-1))
-        masks = (masks + mirrored.masks.sigmoid().flip(-1)[:, list(mirror_order(model.structures))]) / 2
-        heatmaps = (heatmaps + mirrored.heatmaps.flip(-1)[:, list(mirror_order(model.landmarks))]) / 2
+def _forward(model: Model, inputs: Tensor, averaging: TestTimeAveraging) -> NetworkOutput:
+    """Probabilities and heatmaps, each the mean over the versions of the images."""
+    outputs = [_answer(model, _with_gamma(model, inputs, gamma), mirrored=False) for gamma in averaging.gammas]
+    if averaging.flip:
+        outputs += [_answer(model, _with_gamma(model, inputs, gamma), mirrored=True) for gamma in averaging.gammas]
+    masks, heatmaps = (torch.stack(maps).mean(dim=0) for maps in zip(*outputs, strict=True))
     return NetworkOutput(masks, heatmaps)
+
+
+def _with_gamma(model: Model, inputs: Tensor, gamma: float) -> Tensor:
+    if gamma == 1:
+        return inputs
+    return normalise(((inputs + 1) / 2).clamp(0, 1) ** gamma, model.spec.preprocessing)
+
+
+def _answer(model: Model, inputs: Tensor, *, mirrored: bool) -> NetworkOutput:
+    """Probabilities and heatmaps of the images, or of their mirror images, mirrored back."""
+    if not mirrored:
+        output = model.network(inputs.contiguous(memory_format=torch.channels_last))
+        return NetworkOutput(output.masks.sigmoid(), output.heatmaps)
+    output = model.network(inputs.flip(-1))
+    masks = output.masks.sigmoid().flip(-1)[:, list(mirror_order(model.structures))]
+    return NetworkOutput(masks, output.heatmaps.flip(-1)[:, list(mirror_order(model.landmarks))])
 
 
 def _prediction(model: Model, fit: Fit, maps: Tensor, points: Tensor, confidence: Tensor) -> Prediction:

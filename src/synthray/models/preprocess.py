@@ -137,4 +137,6 @@ def resize(maps: Tensor, rows: int, columns: int) -> Tensor:
     """(n, channels, h, w) resampled bilinearly, with a low-pass where it shrinks."""
     if tuple(maps.shape[-2:]) == (rows, columns):
         return maps
+    if maps.shape[1] == 0:
+        return maps.new_zeros((len(maps), 0, rows, columns))
     return functional.interpolate(maps, size=(rows, columns), mode="bilinear", antialias=True)

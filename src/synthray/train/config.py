@@ -7,8 +7,11 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from synthray.augment.config import AugmentConfig
+from synthray.models.network import NetworkConfig
 from synthray.models.preprocess import Preprocessing
-from synthray.models.unet import NetworkConfig
+
+MaskLoss = Literal["dice_bce", "dice", "focal"]
+LandmarkLoss = Literal["ncc", "mse", "soft_argmax"]
 
 
 class TrainConfig(BaseModel):
@@ -25,9 +28,13 @@ class TrainConfig(BaseModel):
         warmup: share of the run over which the learning rate rises.
         average: decay per step of the running average of weights that is kept as the model; 0 switches it off.
         heatmap_sigma_px: standard deviation of the landmark Gaussians in network pixels.
+        mask_loss: `dice_bce`, `dice` or `focal`; see `mask_loss`.
+        landmark_loss: `ncc` (as Gao et al. 2023), `mse`, or `soft_argmax`, which needs `network.heatmap: softmax`.
         landmark_weight: weight of the heatmap loss beside the mask loss.
         augment: domain randomisation.
         network: architecture.
+        initial: weights to start from: the folder of a run with the same network, structures and landmarks, or, for
+            `transunet`, the public `.npz` file of ImageNet weights.
         keep_largest: structure -> connected parts to keep when predicting; saved with the model.
         validate_every: steps between validations.
         validation_batches: batches per validation.
@@ -48,9 +55,12 @@ class TrainConfig(BaseModel):
     warmup: float = Field(default=0.05, ge=0, lt=1)
     average: float = Field(default=0.99, ge=0, lt=1)
     heatmap_sigma_px: float = Field(default=2.5, gt=0.5, le=50)
+    mask_loss: MaskLoss = "dice_bce"
+    landmark_loss: LandmarkLoss = "ncc"
     landmark_weight: float = Field(default=1.0, ge=0)
     augment: AugmentConfig = AugmentConfig()
     network: NetworkConfig = NetworkConfig()
+    initial: str | None = None
     keep_largest: dict[str, int] = Field(default_factory=dict)
     validate_every: int = Field(default=100, ge=1)
     validation_batches: int = Field(default=4, ge=1)
@@ -66,6 +76,8 @@ class TrainConfig(BaseModel):
                 f"size {self.size} must be a multiple of {self.network.multiple} for this network: "
                 f"take {lower or self.network.multiple} or {lower + self.network.multiple}"
             )
+        if (self.landmark_loss == "soft_argmax") != (self.network.heatmap == "softmax"):
+            raise ValueError("landmark_loss 'soft_argmax' and network.heatmap 'softmax' go together, or neither")
         return self
 
     @property

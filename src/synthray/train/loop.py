@@ -7,8 +7,8 @@ import csv
 import io
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,17 +18,15 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from synthray.augment import augment
 from synthray.errors import InputError, SynthrayError
 from synthray.files import write_atomically
+from synthray.models.build import build_network
 from synthray.models.checkpoint import ModelSpec, first_problem, save_model
-from synthray.models.heatmaps import encode_heatmaps
-from synthray.models.preprocess import normalise
-from synthray.models.sides import mirror_order
-from synthray.models.unet import build_network
-from synthray.train.batches import Batch, BatchSource, Tensors, batches_ahead, check_batch, to_tensors
+from synthray.train.batches import Batch, BatchSource, batches_ahead, check_batch, to_tensors
 from synthray.train.config import TrainConfig
+from synthray.train.initial import load_initial
 from synthray.train.losses import Losses, combined_loss
+from synthray.train.randomise import randomised
 from synthray.train.state import Run, load_run, save_run
 from synthray.train.validate import Validation, validate
 
@@ -115,7 +113,10 @@ def fit(
         torch.set_num_threads(config.threads)
     run = _new_run(source, config, seed)
     if not load_run(folder, run, settings):
-        _check_empty(folder)
+        check_empty(folder)
+        if config.initial is not None:
+            load_initial(run.network, spec, config.initial)
+            run.average.load_state_dict(run.network.state_dict())
     trainer = _Trainer(source, val_source, config, folder, seed, run, settings)
     trainer.train(on_progress)
     ended = {"steps_done": run.step, "capped": run.capped}
@@ -164,7 +165,8 @@ class _Trainer:
         for group in run.optimiser.param_groups:
             group["lr"] = lr
         run.network.train()
-        losses = self._loss(batch)
+        with seeded(self.seed, run.step, next(run.network.parameters()).device):
+            losses = self._loss(batch)
         loss = float(losses.total.detach())
         if not math.isfinite(loss):
             raise SynthrayError(f"the loss became {loss} at step {run.step}: lower lr (now {config.lr})")
@@ -178,25 +180,15 @@ class _Trainer:
         config = self.config
         device = next(self.run.network.parameters()).device
         with torch.no_grad():
-            data = self._augmented(to_tensors(batch, config.preprocessing, device))
-            targets = encode_heatmaps(data.landmarks_px, config.size, config.size, config.heatmap_sigma_px)
+            # This step's augmentation depends on (seed, step) alone.
+            rng = np.random.default_rng([self.seed, self.run.step])
+            data = to_tensors(batch, config.preprocessing, device)
+            names = tuple(self.source.structures), tuple(self.source.landmarks)
+            data = randomised(data, config.augment, *names, config.preprocessing, rng)
         # Only GPUs have fast bfloat16 everywhere; processors without its instructions are nine times slower with it.
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
-            logits, heatmaps = self.run.network(data.images.contiguous(memory_format=torch.channels_last))
-        return combined_loss(logits, heatmaps, data.masks, targets, data.visible, config.landmark_weight)
-
-    def _augmented(self, data: Tensors) -> Tensors:
-        """The batch under this step's augmentation, which depends on (seed, step) alone."""
-        config = self.config
-        orders = {}
-        if config.augment.flip:
-            orders["structure_order"] = mirror_order(self.source.structures)
-            orders["landmark_order"] = mirror_order(self.source.landmarks)
-        rng = np.random.default_rng([self.seed, self.run.step])
-        changed = augment(
-            (data.images + 1) / 2, data.masks, data.landmarks_px, data.visible, config.augment, rng, **orders
-        )
-        return Tensors(normalise(changed.images, config.preprocessing), *changed[1:])
+            outputs = self.run.network.supervised(data.images.contiguous(memory_format=torch.channels_last))
+        return combined_loss(outputs, data, config)
 
     def _record(self, began: float) -> None:
         """Validate, and add a row to the history."""
@@ -210,7 +202,7 @@ class _Trainer:
             row |= {f"landmark_px_{name}": value for name, value in self.validation.landmark_px.items()}
         run.recent.clear()
         run.history.append(row)
-        _write_history(self.folder, run.history)
+        write_history(self.folder, run.history)
 
     def _finish(self, began: float) -> None:
         run = self.run
@@ -239,6 +231,14 @@ def update_average(average: nn.Module, network: nn.Module, decay: float) -> None
                 value.copy_(new[name])
 
 
+@contextmanager
+def seeded(seed: int, step: int, device: torch.device) -> Iterator[None]:
+    """Torch's own randomness (dropout) as a function of (seed, step), so that a resumed run draws the same."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0]))
+        yield
+
+
 def _fraction(step: int, seconds: float, config: TrainConfig) -> float:
     by_time = 0.0 if config.max_seconds is None else seconds / config.max_seconds
     return max(step / config.steps, by_time)
@@ -255,12 +255,15 @@ def _new_run(source: BatchSource, config: TrainConfig, seed: int) -> Run:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = build_network(config.network, len(source.structures), len(source.landmarks)).to(device)
-    # Scales and shifts of the normalisation, and biases, are not weights to shrink.
+    return Run(network, copy.deepcopy(network).eval(), adamw(network, config.lr, config.weight_decay))
+
+
+def adamw(network: nn.Module, lr: float, weight_decay: float) -> torch.optim.AdamW:
+    """AdamW that leaves biases and the scales and shifts of the normalisation unshrunk: they are no weights."""
     weights = [p for p in network.parameters() if p.ndim > 1]
     others = [p for p in network.parameters() if p.ndim <= 1]
-    groups = [{"params": weights, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    optimiser = torch.optim.AdamW(groups, lr=config.lr)
-    return Run(network, copy.deepcopy(network).eval(), optimiser)
+    groups = [{"params": weights, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=lr)
 
 
 def _device(wanted: str) -> str:
@@ -280,7 +283,12 @@ def _check_sources(source: BatchSource, val_source: BatchSource | None) -> None:
             raise InputError(f"training and validation images have different {what}: {trained} and {scored}")
 
 
-def _check_empty(folder: Path) -> None:
+def check_empty(folder: Path) -> None:
+    """Refuse a folder with something else in it.
+
+    Raises:
+        InputError: it is a file, or not empty.
+    """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder}: is not an empty folder and holds no training to go on with; choose another")
 
@@ -301,7 +309,8 @@ def _spec(source: BatchSource, config: TrainConfig, seed: int, conditions: Mappi
         raise InputError(f"this training can't make a model: {first_problem(error)}") from error
 
 
-def _write_history(folder: Path, history: Sequence[Mapping[str, float]]) -> None:
+def write_history(folder: Path, history: Sequence[Mapping[str, float]]) -> None:
+    """Write `history.csv`, a column for every name that occurs."""
     columns = list(dict.fromkeys(name for row in history for name in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")

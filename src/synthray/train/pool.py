@@ -110,7 +110,7 @@ def load_pool(
     return PoolSource(
         structures=names,
         landmarks=marks,
-        stored=_stored(samples, names, marks),
+        stored=stored_batch(samples, names, marks),
         density=_stacked(samples) if redraw is not None else None,
         paths_mm=_paths(samples, redraw),
         pixel_mm=np.array([_pixel_mm(sample.truth) for sample in samples]),
@@ -125,7 +125,8 @@ def _painted_channel(redraw: Redraw, structures: tuple[str, ...]) -> int | None:
     return structures.index(name) if name in structures else None
 
 
-def _stored(samples: list[StoredSample], names: tuple[str, ...], marks: tuple[str, ...]) -> Batch:
+def stored_batch(samples: list[StoredSample], names: tuple[str, ...], marks: tuple[str, ...]) -> Batch:
+    """Samples of one size as a batch, with the named masks and landmarks in order."""
     return Batch(
         np.stack([sample.image for sample in samples]),
         np.stack([stack_masks(sample, names) for sample in samples]),

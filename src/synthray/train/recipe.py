@@ -8,13 +8,16 @@ from typing import Any
 
 from pydantic import Field
 
+from synthray.augment import AugmentConfig
 from synthray.dataset import Dataset, Redraw
 from synthray.dataset.draws import Strict
 from synthray.dataset.recipe import parse, read_yaml
 from synthray.errors import InputError
+from synthray.models import load_translator
+from synthray.train.adaptation.cyclegan import TranslatedSource
 from synthray.train.config import TrainConfig
 from synthray.train.loop import Progress, TrainResult, fit
-from synthray.train.pool import load_pool
+from synthray.train.pool import PoolSource, load_pool
 
 
 class TrainRecipe(Strict):
@@ -24,6 +27,7 @@ class TrainRecipe(Strict):
     structures: list[str] | None = Field(None, description="names to learn; all of the set's by default")
     landmarks: list[str] | None = Field(None, description="names to learn; all of the set's by default")
     redraw: Redraw | None = Field(None, description="fresh physics for each use of a stored march")
+    translator: str | None = Field(None, description="folder of a translator that the training images go through")
     training: TrainConfig = TrainConfig()
     seed: int = Field(0, ge=0)
 
@@ -61,8 +65,11 @@ def train(
         "realism": dataset.recipe.imaging.levels,
         "shards_sha256": [shard.sha256 for shard in dataset.shards],
     }
+    if checked.translator is not None:
+        conditions["translator"] = checked.translator
+    images = source if checked.translator is None else TranslatedSource(source, load_translator(checked.translator))
     return fit(
-        source,
+        images,
         held_out,
         checked.training,
         out,
@@ -84,4 +91,44 @@ def load_train_recipe(source: str | Path | Mapping[str, Any] | TrainRecipe) -> T
         return parse(TrainRecipe, source, "training recipe")
     path = Path(source)
     recipe = parse(TrainRecipe, read_yaml(path), str(path))
-    return recipe.model_copy(update={"data": str((path.parent / recipe.data).resolve())})
+    data = str((path.parent / recipe.data).resolve())
+    training = recipe.training
+    if training.initial is not None:
+        training = training.model_copy(update={"initial": str((path.parent / training.initial).resolve())})
+    translator = recipe.translator
+    if translator is not None:
+        translator = str((path.parent / translator).resolve())
+    return recipe.model_copy(update={"data": data, "training": training, "translator": translator})
+
+
+def load_augment(source: str | Path | Mapping[str, Any]) -> AugmentConfig:
+    """Domain randomisation from a training recipe's file, or from its settings.
+
+    Raises:
+        InputError: the file is unusable, a key is unknown or a value of the wrong kind.
+    """
+    if isinstance(source, Mapping):
+        return parse(AugmentConfig, source, "augment")
+    return load_train_recipe(source).training.augment
+
+
+def simulated_source(
+    data: str | Path, structures: tuple[str, ...] | None = None, landmarks: tuple[str, ...] | None = None
+) -> PoolSource:
+    """The training people of a data set, in memory, under fresh physics when the set keeps its marches.
+
+    Args:
+        data: folder of a finished data set, or the training recipe that names it, whose `redraw` is taken then.
+        structures: names of the masks, in channel order; all by default.
+        landmarks: names of the landmarks; all by default.
+
+    Raises:
+        InputError: there is no finished set, nobody in split `train`, or a name does not occur.
+    """
+    recipe = load_train_recipe(data) if Path(data).is_file() else TrainRecipe(data=str(data))
+    dataset = Dataset.open(recipe.data)
+    redraw = recipe.redraw or (Redraw() if dataset.recipe.keep_area_density else None)
+    source = load_pool(dataset, "train", redraw, structures, landmarks)
+    if source is None:
+        raise InputError(f"{recipe.data}: nobody is in split 'train', so there is nothing to learn from")
+    return source

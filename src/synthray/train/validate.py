@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from synthray.models.heatmaps import decode_heatmaps, encode_heatmaps
+from synthray.models.heatmaps import decode_heatmaps
 from synthray.train.batches import BatchSource, to_tensors
 from synthray.train.config import TrainConfig
 from synthray.train.losses import combined_loss
@@ -45,12 +45,10 @@ def validate(network: nn.Module, source: BatchSource, config: TrainConfig, seed:
     errors: list[torch.Tensor] = []
     for number in range(config.validation_batches):
         batch = to_tensors(source.batch(number, config.batch, seed), config.preprocessing, device)
-        logits, heatmaps = network(batch.images.contiguous(memory_format=torch.channels_last))
-        targets = encode_heatmaps(batch.landmarks_px, config.size, config.size, config.heatmap_sigma_px)
-        loss = combined_loss(logits, heatmaps, batch.masks, targets, batch.visible, config.landmark_weight)
-        losses.append(float(loss.total))
-        dice.append(_dice(logits > 0, batch.masks))
-        points, _ = decode_heatmaps(heatmaps, config.heatmap_sigma_px)
+        output = network(batch.images.contiguous(memory_format=torch.channels_last))
+        losses.append(float(combined_loss([output], batch, config).total))
+        dice.append(_dice(output.masks > 0, batch.masks))
+        points, _ = decode_heatmaps(output.heatmaps, config.heatmap_sigma_px)
         distance = (points - batch.landmarks_px).norm(dim=-1)
         errors.append(torch.where(batch.visible, distance, torch.nan).cpu())
     return Validation(
