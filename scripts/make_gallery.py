@@ -76,12 +76,17 @@ def ten_bodies() -> np.ndarray:
     return row(*columns)
 
 
-def same_views_of_real_cts(data: Path) -> np.ndarray:
-    """The same three views of the freely licensed CTs, as far as they reach."""
+def free_cts(data: Path) -> tuple[Patient, Patient]:
+    """The chest and the trunk CT whose licence lets pictures be shown."""
     chest = with_lungs(sr.load_patient(data / "ct/fnndsc_chest/ct.nii.gz"))
     folder = data / "ct/totalseg_example"
     names = {"label_names": folder / "labels.json", "labels": folder / "labels.nii.gz"}
-    trunk = sr.load_patient(folder / "ct.nii.gz", **names)
+    return chest, sr.load_patient(folder / "ct.nii.gz", **names)
+
+
+def same_views_of_real_cts(data: Path) -> np.ndarray:
+    """The same three views of the freely licensed CTs, as far as they reach."""
+    chest, trunk = free_cts(data)
     lungs = chest.structure_center_mm("lung_left", "lung_right")
     hips = trunk.structure_center_mm("sacrum") + [0, -20, 0]
     return np.concatenate(
@@ -95,10 +100,7 @@ def same_views_of_real_cts(data: Path) -> np.ndarray:
 
 def real_cts(data: Path) -> np.ndarray:
     """Chest PA of one CT and pelvis AP of another, plain and with their masks."""
-    chest = with_lungs(sr.load_patient(data / "ct/fnndsc_chest/ct.nii.gz"))
-    folder = data / "ct/totalseg_example"
-    names = {"label_names": folder / "labels.json", "labels": folder / "labels.nii.gz"}
-    trunk = sr.load_patient(folder / "ct.nii.gz", **names)
+    chest, trunk = free_cts(data)
     lungs = chest.structure_center_mm("lung_left", "lung_right")
     hips = trunk.structure_center_mm("sacrum") + [0, -20, 40]
     parts = ("hip_left", "hip_right", "sacrum", "vertebrae_L5", "vertebrae_L3", "kidney_left")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -137,50 +138,36 @@ LUNG_EXPERIMENT = Experiment(
     arms=_lungs,
     few=("sim", "sim-bodies", "sim-cts", "real"),
 )
-COVID_EXPERIMENT = Experiment(
+COVID_EXPERIMENT = replace(
+    LUNG_EXPERIMENT,
     name="covid",
-    dataset="chest",
-    recipe=_people,
     real=_opacity_images,
-    real_place=_REAL,
-    training=_TRAINING,
     title="Opacities on real chest X-rays, trained on simulated ones",
     question="Are pulmonary opacities found on real X-rays by a network that has seen simulated ones only?",
     structures=("opacity", "lung"),
     scored="opacity",
     reference="real",
     arms=_covid,
+    few=(),
     operating_sensitivity=0.80,
     published=(
         ("SyntheX, simulation to real (QaTa-COV19)", "F1 0.547 at sensitivity 0.803", "Gao et al. 2023, code release"),
     ),
 )
-ABLATION_EXPERIMENT = Experiment(
+ABLATION_EXPERIMENT = replace(
+    LUNG_EXPERIMENT,
     name="ablation",
-    dataset="chest",
-    recipe=_people,
-    real=_lung_images,
-    real_place=_REAL,
-    training=_TRAINING,
     title="What realism and randomisation each do for lungs on real chest X-rays",
     question="Which matters: how real the simulated pixels are, or how much they are randomised?",
-    structures=LUNGS,
-    scored="lung",
     reference="realistic-ours",
     arms=_ablation,
     few=("naive-none", "realistic-none", "realistic-ours"),
 )
-SCALING_EXPERIMENT = Experiment(
+SCALING_EXPERIMENT = replace(
+    LUNG_EXPERIMENT,
     name="scaling",
-    dataset="chest",
-    recipe=_people,
-    real=_lung_images,
-    real_place=_REAL,
-    training=_TRAINING,
     title="How the score on real chest X-rays grows with simulated people and images",
     question="Does more simulation help, and is it people or views that count?",
-    structures=LUNGS,
-    scored="lung",
     reference="all",
     arms=_scaling,
     few=("people-2", "people-8", "all"),
