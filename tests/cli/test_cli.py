@@ -12,7 +12,7 @@ from synthray.cli.app import app, run
 
 COMMANDS = {"bench", 
     "demo", "doctor", "body", "inspect", "simulate", "generate", "verify", "train", "predict", "evaluate", "data",
-    "export", "augment", "adapt", "translate", "experiment",
+    "export", "augment", "adapt", "translate", "experiment", "convert",
 }  # fmt: skip
 RECIPE = """
 name: tiny

@@ -55,6 +55,29 @@ def verify(
         raise InputError(f"{out}: {len(report.problems)} files are not as they should be; see the lines above")
 
 
+def convert(
+    source: Annotated[Path, typer.Argument(help="Folder of a finished data set.")],
+    out: Annotated[Path, typer.Argument(help="New folder; for hdf5 a new file.")],
+    to: Annotated[str, typer.Option(help="coco, nnunet, png or hdf5.")],
+    display: Annotated[str, typer.Option(help="Display preset of the pictures.")] = "chest-pa",
+    split: Annotated[str | None, typer.Option(help="Only this split: train or val.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Write a data set in another format.
+
+    Example: synthray convert set/ hips-coco/ --to coco
+    """
+    from synthray.dataset.convert import convert as carry_out
+
+    with progress_bar("convert", "images") as bar:
+        done = carry_out(source, out, to, display=display, split=split, on_progress=bar)
+    emit(
+        {"out": str(done.out), "format": to, "images": done.images},
+        f"{done.out}: {done.images} images as {to}",
+        as_json,
+    )
+
+
 data_app = typer.Typer(help="Public sample data.", no_args_is_help=True)
 
 
@@ -98,4 +121,4 @@ def get_data(
     emit({"path": str(path)}, str(path), as_json)
 
 
-COMMANDS = (generate, verify)
+COMMANDS = (generate, verify, convert)

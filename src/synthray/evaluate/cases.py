@@ -11,20 +11,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from synthray.dataset.convert.synthex import DEEPFLUORO_CLASSES
 from synthray.errors import InputError, MissingExtraError
 from synthray.models.image_reader import read_image
 
 _MASKS = "masks_"
 
-# Classes 1 to 6 of the preprocessed DeepFluoro file (Grupp et al. 2020), by the names that synthray uses.
-DEEPFLUORO_LABELS: Mapping[int, str] = {
-    1: "hip_left",
-    2: "hip_right",
-    3: "vertebrae",
-    4: "sacrum",
-    5: "femur_left",
-    6: "femur_right",
-}
+DEEPFLUORO_LABELS: Mapping[int, str] = {number + 1: name for number, name in enumerate(DEEPFLUORO_CLASSES)}
 
 
 @dataclass(frozen=True, eq=False)
