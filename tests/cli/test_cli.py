@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from synthray.cli.app import app, run
+from synthray.dataset import Dataset
 
 COMMANDS = {"bench", 
     "demo", "doctor", "body", "inspect", "simulate", "generate", "verify", "train", "predict", "evaluate", "data",
@@ -67,7 +68,13 @@ def test_generate_train_predict_evaluate(tmp_path, capsys):
     (tmp_path / "recipe.yaml").write_text(RECIPE)
     (tmp_path / "train.yaml").write_text(TRAINING)
     data, model = str(tmp_path / "set"), str(tmp_path / "run")
+    assert run(["generate", str(tmp_path / "recipe.yaml"), data, "--plan"]) == 0
+    assert not (tmp_path / "set").exists()
+    planned = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert run(["generate", str(tmp_path / "recipe.yaml"), data, "--workers", "1"]) == 0
+    for row, sample in zip(planned, Dataset.open(data), strict=True):
+        for key in ("index", "person", "split", "realism", "settings", "noise_seed"):
+            assert row[key] == sample.truth[key], key
     assert run(["verify", data]) == 0
     assert run(["train", str(tmp_path / "train.yaml"), model]) == 0
     image = tmp_path / "chest.png"

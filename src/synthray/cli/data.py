@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from synthray.cli.console import JsonFlag, emit, error_console, progress_bar
 from synthray.errors import InputError
+
+if TYPE_CHECKING:
+    from synthray.dataset import Recipe
 
 
 def generate(
@@ -16,6 +21,9 @@ def generate(
     out: Annotated[Path, typer.Argument(help="Folder of the data set.")],
     images: Annotated[int | None, typer.Option(help="Number of images, instead of the recipe's.", min=1)] = None,
     workers: Annotated[int | None, typer.Option(help="Processes; all cores by default.", min=1)] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Only print who, which view, which physics: JSON lines.")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Make a data set; run it again to resume or to extend it.
@@ -24,6 +32,9 @@ def generate(
     """
     import synthray as sr
 
+    if plan:
+        _print_plan(sr.load_recipe(recipe), images)
+        return
     with progress_bar("generate", "images") as bar:
         result = sr.generate(recipe, out, workers=workers, images=images, on_progress=bar)
     facts: dict[str, Any] = {
@@ -35,6 +46,15 @@ def generate(
     }
     rate = f", {facts['images_per_second']} images/s" if result.made else ""
     emit(facts, f"{out}: {result.images} images ({result.made} made now in {result.seconds:.0f} s{rate})", as_json)
+
+
+def _print_plan(recipe: Recipe, images: int | None) -> None:
+    """One JSON object a line for each image."""
+    from synthray.dataset import plan_rows
+
+    planned = recipe if images is None else recipe.model_copy(update={"images": images})
+    for row in plan_rows(planned):
+        sys.stdout.write(json.dumps(row) + "\n")
 
 
 def verify(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
 from synthray.dataset.recipe import Recipe
 from synthray.geometry import ViewParameters
 from synthray.imaging import ImagingSettings, Level
+from synthray.simulate import plain_settings
 
 # Separate streams of random numbers for separate purposes, so that one more draw in one leaves the others alone.
 PLAN_STREAM, NOISE_STREAM = 0, 1
@@ -65,6 +68,27 @@ def plan(recipe: Recipe, index: int) -> Planned:
         realism=recipe.imaging.draw_level(own),
         noise_seed=int(stream(recipe.seed, index, NOISE_STREAM).integers(2**63)),
     )
+
+
+def plan_rows(recipe: Recipe) -> Iterator[dict[str, Any]]:
+    """The whole plan as plain values for JSON, image by image; nothing is loaded or made."""
+    everyone = recipe.everyone()
+    for index in range(recipe.images):
+        planned = plan(recipe, index)
+        person = everyone[planned.person]
+        yield {
+            "index": index,
+            "shard": index // recipe.images_per_shard,
+            "person": planned.person,
+            "source": person.ct if person.body is None else f"body:{person.body}",
+            "split": person.split,
+            "view": planned.view,
+            "march": planned.march,
+            **asdict(planned.parameters),
+            "realism": planned.realism,
+            "settings": plain_settings(planned.settings),
+            "noise_seed": planned.noise_seed,
+        }
 
 
 def person_of_shard(recipe: Recipe, shard: int) -> int:
