@@ -208,6 +208,16 @@ def test_the_hip_experiment_crosses_people_and_scores_landmarks(tmp_path):
 
 
 @pytest.mark.usefixtures("without_data")
+def test_the_tool_experiment_finds_mask_base_and_tip_in_people_with_metal(tmp_path):
+    found = run_experiment("tool", tmp_path, size="tiny", arms=["realistic-strong"])
+    row = found.tables["simulated"][0]
+    assert row.n == SIZES["tiny"].bodies * SIZES["tiny"].views * 2
+    assert set(row.structures) == {"tool"}
+    assert row.landmarks["mean"] > 0
+    assert "1.10 ± 0.88 mm" in found.report.read_text(encoding="utf-8")
+
+
+@pytest.mark.usefixtures("without_data")
 def test_the_hip_experiment_takes_a_deepfluoro_file(tmp_path):
     h5py = pytest.importorskip("h5py")
     rng = np.random.default_rng(0)

@@ -12,7 +12,7 @@ from synthray.cli.console import JsonFlag, emit, out_console, progress_bar
 
 
 def experiment(
-    name: Annotated[str, typer.Argument(help="lungs, covid, ablation, scaling or hip.")],
+    name: Annotated[str, typer.Argument(help="lungs, covid, ablation, scaling, hip or tool.")],
     out: Annotated[Path, typer.Option(help="Folder of experiments; run again to go on.")] = Path("experiments"),
     small: Annotated[bool, typer.Option("--small", help="Minutes instead of hours; the figures mean less.")] = False,
     data: Annotated[Path | None, typer.Option(help="Folder with ct/ and xray/; SYNTHRAY_DATA by default.")] = None,

@@ -49,7 +49,8 @@ def _recipe(_: Sequence[RealPerson], size: Size) -> Mapping[str, Any]:
     }
 
 
-def _redraw(level: str) -> dict[str, Any]:
+def exposures(level: str) -> dict[str, Any]:
+    """How marches become C-arm pictures at a level of realism."""
     return {
         "imaging": {
             "realism": level,
@@ -66,7 +67,7 @@ def _arms(_: Size) -> Sequence[Arm]:
         Arm(
             f"{level}-{preset}",
             f"simulated, {level}, {preset} randomisation",
-            redraw=_redraw(level),
+            redraw=exposures(level),
             training={"augment": {"preset": preset}},
         )
         for level in ("naive", "heuristic", "realistic")

@@ -22,10 +22,11 @@ from synthray.experiment.hip import HIP_EXPERIMENT
 from synthray.experiment.outcomes import Trial
 from synthray.experiment.people import RealPerson, prepare_people
 from synthray.experiment.report import write_experiment_report
+from synthray.experiment.tool import TOOL_EXPERIMENT
 from synthray.experiment.trials import Material, run_trial
 from synthray.files import write_atomically
 
-EXPERIMENTS = {experiment.name: experiment for experiment in (*CHEST_EXPERIMENTS, HIP_EXPERIMENT)}
+EXPERIMENTS = {experiment.name: experiment for experiment in (*CHEST_EXPERIMENTS, HIP_EXPERIMENT, TOOL_EXPERIMENT)}
 Bar = Callable[[float, float], None]
 Progress = Callable[[str], AbstractContextManager[Bar]]
 _SCORED_SIMULATED = 60

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from synthray.dataset import Dataset, Redraw, StoredSample
-from synthray.dataset.read import stack_masks
+from synthray.dataset.read import stack_density, stack_masks
 from synthray.dataset.redraw import redraw_batch
 from synthray.errors import InputError
 from synthray.train.batches import Batch
@@ -23,11 +23,12 @@ class PoolSource:
         structures: names of the masks' channels.
         landmarks: names of the landmarks.
         stored: all samples as one batch; its images are those of the data set.
-        density: (n, 2, rows, columns) float32 g/cm², or None.
+        density: (n, 2 + materials, rows, columns) float32 g/cm², or None.
         paths_mm: (n, rows, columns) float32 path through the structure that opacities fill, or None.
         pixel_mm: (n,) pixel size at the detector.
         people: (n,) number of the person shown, in the order of the recipe.
         redraw: how fresh pictures are drawn; None serves the stored images.
+        materials: what the channels of `density` after the two bases are of.
     """
 
     structures: tuple[str, ...]
@@ -38,6 +39,7 @@ class PoolSource:
     pixel_mm: npt.NDArray[np.float64]
     people: npt.NDArray[np.int64]
     redraw: Redraw | None
+    materials: tuple[str, ...] = ()
 
     def subset(self, chosen: npt.NDArray[np.bool_]) -> PoolSource:
         """The samples where `chosen` (n,) is true.
@@ -65,7 +67,9 @@ class PoolSource:
         images, masks = held.images[chosen], held.masks[chosen]
         if self.redraw is not None and self.density is not None:
             paths = None if self.paths_mm is None else self.paths_mm[chosen]
-            images, painted = redraw_batch(self.density[chosen], paths, self.pixel_mm[chosen], self.redraw, rng)
+            images, painted = redraw_batch(
+                self.density[chosen], paths, self.pixel_mm[chosen], self.redraw, rng, self.materials
+            )
             place = _painted_channel(self.redraw, self.structures)
             if painted is not None and place is not None:
                 masks[:, place] |= painted
@@ -107,15 +111,17 @@ def load_pool(
         unknown = [name for name in wanted if name not in known]
         if unknown:
             raise InputError(f"{dataset.folder}: no {what} '{unknown[0]}' in split '{split}'")
+    density, materials = stack_density(samples) if redraw is not None else (None, ())
     return PoolSource(
         structures=names,
         landmarks=marks,
         stored=stored_batch(samples, names, marks),
-        density=_stacked(samples) if redraw is not None else None,
+        density=density,
         paths_mm=_paths(samples, redraw),
         pixel_mm=np.array([_pixel_mm(sample.truth) for sample in samples]),
         people=np.array([sample.truth["person"] for sample in samples]),
         redraw=redraw,
+        materials=materials,
     )
 
 
@@ -138,10 +144,6 @@ def stored_batch(samples: list[StoredSample], names: tuple[str, ...], marks: tup
 def _points(sample: StoredSample, marks: tuple[str, ...]) -> npt.NDArray[np.float32]:
     missing = np.full(2, np.nan)
     return np.array([sample.landmarks_px.get(name, missing) for name in marks], dtype=np.float32).reshape(-1, 2)
-
-
-def _stacked(samples: list[StoredSample]) -> npt.NDArray[np.float32]:
-    return np.stack([sample.area_density for sample in samples if sample.area_density is not None])
 
 
 def _paths(samples: list[StoredSample], redraw: Redraw | None) -> npt.NDArray[np.float32] | None:
