@@ -214,7 +214,7 @@ def test_a_folder_with_something_else_and_a_damaged_state_are_refused(discs, tmp
 
 
 def test_a_time_cap_ends_the_training_with_a_low_learning_rate(discs, tmp_path, monkeypatch):
-    clock = itertools.count(step=0.05)
+    clock = itertools.count(step=0.025)
     monkeypatch.setattr("synthray.train.loop.time.monotonic", lambda: next(clock))
     config = TrainConfig(**{**QUICK, "steps": 100_000, "max_seconds": 4, "validate_every": 100_000})
     seen = []

@@ -32,11 +32,13 @@ def train(
         "run": str(out),
         "steps": result.steps,
         "seconds": round(result.seconds, 1),
+        "waiting": round(result.waiting, 4),
         "capped": result.capped,
         "validation_dice": scores,
     }
     shown = ", ".join(f"{name} {dice:.3f}" for name, dice in scores.items()) or "no people held out"
-    emit(facts, f"{out}: {result.steps} steps in {result.seconds:.0f} s; Dice on held-out people: {shown}", as_json)
+    took = f"{result.steps} steps in {result.seconds:.0f} s, {result.waiting:.0%} of it waiting for images"
+    emit(facts, f"{out}: {took}; Dice on held-out people: {shown}", as_json)
 
 
 def predict(

@@ -50,10 +50,7 @@ class ShardMaker:
             InputError: its person can't be loaded, a view or a tool's place is impossible, or the shard can't be
                 written.
         """
-        person = person_of_shard(self._recipe, shard)
-        if self._held is None or self._held[0] != person:
-            self._held = person, Placer(load_person(self._everyone[person], self._recipe.seed, person))
-        data = pack(self._samples(shard, self._held[1], self._everyone[person].split))
+        data = pack(self.samples(shard))
         name = shard_name(shard)
         write_atomically(self._folder / name, data)
         return {
@@ -63,8 +60,16 @@ class ShardMaker:
             "sha256": hashlib.sha256(data).hexdigest(),
         }
 
-    def _samples(self, shard: int, placer: Placer, split: str) -> Iterator[tuple[str, Mapping[str, bytes]]]:
-        """The shard's samples in order; images that share a view share its march."""
+    def samples(self, shard: int) -> Iterator[tuple[str, Mapping[str, bytes]]]:
+        """The shard's samples in order, as key and files; images that share a view share its march.
+
+        Raises:
+            InputError: its person can't be loaded, or a view or a tool's place is impossible.
+        """
+        person = person_of_shard(self._recipe, shard)
+        if self._held is None or self._held[0] != person:
+            self._held = person, Placer(load_person(self._everyone[person], self._recipe.seed, person))
+        placer, split = self._held[1], self._everyone[person].split
         plain: Projection | None = None
         for index in shard_range(self._recipe, shard):
             planned = plan(self._recipe, index)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,10 +88,20 @@ class Dataset:
         for number, shard in enumerate(self.shards):
             if split is None or people[number % len(people)].split == split:
                 for key, files in unpack(self.folder / shard.file):
-                    yield _decode(self.folder / shard.file, key, files)
+                    yield decode_sample(self.folder / shard.file, key, files)
 
 
-def _decode(shard: Path, key: str, files: dict[str, bytes]) -> StoredSample:
+def decode_sample(shard: Path, key: str, files: Mapping[str, bytes]) -> StoredSample:
+    """A sample from its files by extension.
+
+    Args:
+        shard: where they are from, for errors.
+        key: of the sample.
+        files: its files.
+
+    Raises:
+        InputError: a file is missing or damaged.
+    """
     try:
         truth = json.loads(files["json"])
         scale, offset = truth["image"]["scale"], truth["image"]["offset"]

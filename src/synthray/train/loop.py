@@ -62,6 +62,7 @@ class TrainResult:
         run_dir: holds the model and `history.csv`.
         steps: steps done.
         seconds: time spent, all sessions together.
+        waiting: share of this session's time that the network waited for images.
         capped: true when the wall-clock cap ended it before the planned steps.
         history: rows of `history.csv`: step, seconds, lr, loss and, with validation, val_loss, dice_*, landmark_px_*.
         validation: the last scores, or None without a validation source.
@@ -70,6 +71,7 @@ class TrainResult:
     run_dir: Path
     steps: int
     seconds: float
+    waiting: float
     capped: bool
     history: tuple[Mapping[str, float], ...]
     validation: Validation | None
@@ -121,7 +123,9 @@ def fit(
     trainer.train(on_progress)
     ended = {"steps_done": run.step, "capped": run.capped}
     save_model(folder, run.average, spec.model_copy(update={"recipe": {**spec.recipe, **ended}}))
-    return TrainResult(folder, run.step, run.seconds, run.capped, tuple(run.history), trainer.validation)
+    return TrainResult(
+        folder, run.step, run.seconds, trainer.waiting, run.capped, tuple(run.history), trainer.validation
+    )
 
 
 @dataclass(eq=False)
@@ -136,13 +140,20 @@ class _Trainer:
     run: Run
     settings: dict[str, Any]
     validation: Validation | None = None
+    waiting: float = 0.0
 
     def train(self, on_progress: Callable[[Progress], None] | None) -> None:
         """All steps that are left, with records and checkpoints on the way and at the end."""
         run, config = self.run, self.config
-        began = time.monotonic() - run.seconds
+        started, waited = time.monotonic(), 0.0
+        began = started - run.seconds
         with closing(batches_ahead(self.source, range(run.step, config.steps), config.batch, self.seed)) as batches:
-            for batch in batches:
+            while True:
+                asked = time.monotonic()
+                batch = next(batches, None)
+                waited += time.monotonic() - asked
+                if batch is None:
+                    break
                 fraction = _fraction(run.step, time.monotonic() - began, config)
                 if fraction >= 1:
                     run.capped = True
@@ -156,6 +167,7 @@ class _Trainer:
                     save_run(self.folder, run, self.settings)
                 if on_progress:
                     on_progress(self._progress())
+        self.waiting = waited / max(time.monotonic() - started, 1e-9)
         self._finish(began)
 
     def _step(self, batch: Batch, lr: float) -> float:

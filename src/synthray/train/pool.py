@@ -95,13 +95,37 @@ def load_pool(
     Raises:
         InputError: images differ in size, names don't occur, or fresh physics is asked of a set without marches.
     """
-    if redraw is not None and not dataset.recipe.keep_area_density:
-        raise InputError(f"{dataset.folder}: 'redraw' needs a data set made with keep_area_density: true")
     samples = list(dataset.samples(split))
-    if not samples:
-        return None
+    where = f"{dataset.folder}, split '{split}'"
+    return pool_of(samples, where, redraw, structures, landmarks) if samples else None
+
+
+def pool_of(
+    samples: list[StoredSample],
+    where: str,
+    redraw: Redraw | None,
+    structures: tuple[str, ...] | None = None,
+    landmarks: tuple[str, ...] | None = None,
+    *,
+    complete: bool = True,
+) -> PoolSource:
+    """Samples as a source of batches; see `load_pool`.
+
+    Args:
+        samples: at least one.
+        where: they are from, for errors.
+        redraw: as for `load_pool`.
+        structures: as for `load_pool`.
+        landmarks: as for `load_pool`.
+        complete: refuse names that no sample has.
+
+    Raises:
+        InputError: images differ in size, names don't occur, or fresh physics is asked of samples without marches.
+    """
     if len({sample.image.shape for sample in samples}) > 1:
-        raise InputError(f"{dataset.folder}: images of several sizes; training needs one size in 'views'")
+        raise InputError(f"{where}: images of several sizes; training needs one size in 'views'")
+    if redraw is not None and any(sample.area_density is None for sample in samples):
+        raise InputError(f"{where}: 'redraw' needs a data set made with keep_area_density: true")
     painted = redraw.opacities.mask if redraw is not None and redraw.opacities is not None else None
     known_masks = {name for sample in samples for name in sample.masks} | ({painted} if painted else set())
     known_marks = {name for sample in samples for name in sample.landmarks_px}
@@ -109,8 +133,8 @@ def load_pool(
     marks = landmarks if landmarks is not None else tuple(sorted(known_marks))
     for wanted, known, what in ((names, known_masks, "structure"), (marks, known_marks, "landmark")):
         unknown = [name for name in wanted if name not in known]
-        if unknown:
-            raise InputError(f"{dataset.folder}: no {what} '{unknown[0]}' in split '{split}'")
+        if unknown and complete:
+            raise InputError(f"{where}: no {what} '{unknown[0]}'")
     density, materials = stack_density(samples) if redraw is not None else (None, ())
     return PoolSource(
         structures=names,
