@@ -8,8 +8,9 @@ import pytest
 from synthray.errors import InputError
 from synthray.evaluate import Case, Counts
 from synthray.experiment import EXPERIMENTS, SIZES, Arm, run_experiment
-from synthray.experiment.compare import compare
+from synthray.experiment.compare import Row, compare
 from synthray.experiment.curves import BINS, at_sensitivity, bootstrap_f1, pooled_curve, probability_histogram
+from synthray.experiment.growth import growth_blocks, power_law
 from synthray.experiment.outcomes import Scored, Trial
 from synthray.experiment.real import fold_of, real_source
 from synthray.experiment.trials import chosen_samples
@@ -74,6 +75,22 @@ def test_the_pooled_curve_is_scikit_like_and_f1_is_read_at_the_sensitivity():
     low, high = bootstrap_f1(histograms, ["a", "b", "c"], 0.8)
     assert low <= found["f1"] <= high
     assert high - low < 0.1
+
+
+def _row(arm, images, dice):
+    return Row(arm, "", images, 9, dice, (dice, dice), (dice,), {}, None, None, None, {}, 1.0)
+
+
+def test_a_power_law_through_the_arms_tells_what_more_images_are_worth():
+    rows = [_row(f"people-{n}", 12 * n, 1 - 0.8 * (12 * n) ** -0.3) for n in (2, 4, 8, 16)]
+    rows.append(_row("all", 480, 1 - 0.8 * 480**-0.3))
+    factor, exponent = power_law([row.trained_on for row in rows], [row.dice for row in rows])
+    assert (factor, exponent) == pytest.approx((0.8, 0.3))
+    chart, told = growth_blocks(rows)
+    assert [series.name for series in chart.series] == ["more people", "more people, fitted"]
+    np.testing.assert_allclose(chart.series[1].y[-1], rows[-1].dice)
+    assert "twice the images leave 81%" in told.text
+    assert growth_blocks([_row("sim", 10, 0.9), _row("all", 20, 0.9)]) == []
 
 
 def _trial(arm, seed, dice_of, fold=0):
@@ -214,7 +231,36 @@ def test_the_tool_experiment_finds_mask_base_and_tip_in_people_with_metal(tmp_pa
     assert row.n == SIZES["tiny"].bodies * SIZES["tiny"].views * 2
     assert set(row.structures) == {"tool"}
     assert row.landmarks["mean"] > 0
-    assert "1.10 ± 0.88 mm" in found.report.read_text(encoding="utf-8")
+    report = found.report.read_text(encoding="utf-8")
+    assert "1.10 ± 0.88 mm" in report
+    assert "detected fraction" in report
+    assert "development images" not in report
+
+
+@pytest.mark.usefixtures("without_data")
+def test_the_tool_experiment_takes_a_folder_with_masks_and_an_index_of_landmarks(tmp_path):
+    from PIL import Image
+
+    rng, folder, index = np.random.default_rng(0), tmp_path / "real", []
+    for name in ("images", "masks_tool"):
+        (folder / name).mkdir(parents=True)
+    for number in range(4):
+        mask = np.zeros((40, 40), dtype=np.uint8)
+        mask[10:30, 15 + number : 20 + number] = 255
+        Image.fromarray(mask).save(folder / "masks_tool" / f"{number}.png")
+        Image.fromarray(mask // 2 + rng.integers(0, 60, (40, 40), dtype=np.uint8)).save(folder / f"images/{number}.png")
+        marks = {"tool_base": [17, 10], "tool_tip": [17, 29]}
+        index.append({"stem": f"{number}", "patient": f"p{number // 2}", "pixel_mm": 0.5, "landmarks_px": marks})
+    (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")
+    found = run_experiment("tool", tmp_path, size="tiny", real=folder, arms=["real"])
+    (row,) = found.tables["real"]
+    assert row.n == 4
+    # Errors are in mm: a picture is 20 mm wide.
+    assert 0 < row.landmarks["mean"] < 29
+    index[0]["landmarks_px"] = {"tool_tip": [1, 2, 3]}
+    (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")
+    with pytest.raises(InputError, match="image '0': landmarks_px must be"):
+        run_experiment("tool", tmp_path, size="tiny", real=folder, arms=["real"])
 
 
 @pytest.mark.usefixtures("without_data")

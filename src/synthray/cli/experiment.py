@@ -12,11 +12,11 @@ from synthray.cli.console import JsonFlag, emit, out_console, progress_bar
 
 
 def experiment(
-    name: Annotated[str, typer.Argument(help="lungs, covid, ablation, scaling, hip or tool.")],
+    name: Annotated[str, typer.Argument(help="lungs, covid, ablation, scaling, hip, tool, precisely-matched.")],
     out: Annotated[Path, typer.Option(help="Folder of experiments; run again to go on.")] = Path("experiments"),
     small: Annotated[bool, typer.Option("--small", help="Minutes instead of hours; the figures mean less.")] = False,
     data: Annotated[Path | None, typer.Option(help="Folder with ct/ and xray/; SYNTHRAY_DATA by default.")] = None,
-    real: Annotated[Path | None, typer.Option(help="Real X-rays with truth: a folder; for hip an HDF5 file.")] = None,
+    real: Annotated[Path | None, typer.Option(help="Real X-rays with truth: folder, .h5 or .json.")] = None,
     arm: Annotated[list[str] | None, typer.Option(help="Only this arm; may be repeated.")] = None,
     seeds: Annotated[int | None, typer.Option(help="Repetitions of each arm.", min=1)] = None,
     as_json: JsonFlag = False,

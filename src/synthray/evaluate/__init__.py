@@ -21,6 +21,9 @@ from synthray.evaluate.cases import read_deepfluoro as read_deepfluoro
 from synthray.evaluate.cases import read_folder as read_folder
 from synthray.evaluate.consistency import Consistency as Consistency
 from synthray.evaluate.consistency import consistent_landmarks as consistent_landmarks
+from synthray.evaluate.deepfluoro import posed_from_deepfluoro as posed_from_deepfluoro
+from synthray.evaluate.deepfluoro import read_posed_images as read_posed_images
+from synthray.evaluate.deepfluoro import read_specimen as read_specimen
 from synthray.evaluate.metrics import Counts as Counts
 from synthray.evaluate.metrics import confidence_curve as confidence_curve
 from synthray.evaluate.metrics import count_pixels as count_pixels
@@ -28,6 +31,9 @@ from synthray.evaluate.metrics import hausdorff as hausdorff
 from synthray.evaluate.metrics import success_curve as success_curve
 from synthray.evaluate.pages import evaluation_sections as evaluation_sections
 from synthray.evaluate.pages import picture_blocks as picture_blocks
+from synthray.evaluate.posed import PosedImage as PosedImage
+from synthray.evaluate.posed import PosedPerson as PosedPerson
+from synthray.evaluate.posed import posed_from_list as posed_from_list
 from synthray.evaluate.protocol import evaluate_cases as evaluate_cases
 from synthray.evaluate.protocol import evaluate_folder as evaluate_folder
 from synthray.evaluate.protocol import evaluate_hdf5 as evaluate_hdf5

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,20 +56,20 @@ class ImageFolder:
     Attributes:
         images: stem -> image file, sorted.
         masks: structure -> stem -> mask file.
-        groups: stem -> whose image it is, as far as `index.json` says.
+        index: stem -> its entry in `index.json`; see `read_folder`.
     """
 
     images: Mapping[str, Path]
     masks: Mapping[str, Mapping[str, Path]]
-    groups: Mapping[str, str]
+    index: Mapping[str, Mapping[str, Any]]
 
     def cases(self, structures: Collection[str]) -> Iterator[Case]:
         """The images that have a mask of at least one of the structures, read one by one."""
         for stem, file in self.images.items():
             held = {name: self.masks[name][stem] for name in structures if stem in self.masks.get(name, {})}
             if held:
-                masks = {name: _read_mask(path) for name, path in held.items()}
-                yield Case(stem, read_image(file), masks, group=self.groups.get(stem))
+                masks = {name: read_mask(path) for name, path in held.items()}
+                yield Case(stem, read_image(file), masks, **_said(stem, self.index.get(stem, {})))
 
 
 def read_folder(
@@ -79,8 +80,9 @@ def read_folder(
 ) -> ImageFolder:
     """List a folder of X-rays with `images/`, `masks_STRUCTURE/` of equal stems, and perhaps `index.json`.
 
-    `index.json` is a list of objects, one per image, with `stem` and anything else; `patient`, where given, is the
-    group for intervals.
+    `index.json` is a list of objects, one per image, with `stem` and anything else. Where given, `patient` is the
+    group for intervals, `landmarks_px` are the landmarks in view (name -> [column, row]) and `pixel_mm` is the side of
+    a pixel.
 
     Args:
         data_dir: the folder.
@@ -111,8 +113,23 @@ def read_folder(
     }
     if not chosen:
         raise InputError(f"{folder}: no image is left to score after choosing by {', '.join(where or ['stems'])}")
-    groups = {stem: str(entry["patient"]) for stem, entry in index.items() if entry.get("patient") is not None}
-    return ImageFolder(chosen, masks, groups)
+    return ImageFolder(chosen, masks, index)
+
+
+def _said(stem: str, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """What an entry of `index.json` says of an image, as fields of a case."""
+    try:
+        marks = {n: np.array(at, dtype=np.float64).reshape(2) for n, at in entry.get("landmarks_px", {}).items()}
+        side = entry.get("pixel_mm")
+        return {
+            "landmarks_px": marks,
+            "group": None if entry.get("patient") is None else str(entry["patient"]),
+            "pixel_mm": None if side is None else float(side),
+        }
+    except (AttributeError, TypeError, ValueError):
+        raise InputError(
+            f"index.json: image '{stem}': landmarks_px must be {{name: [column, row]}} and pixel_mm a number"
+        ) from None
 
 
 def _matches(entry: Mapping[str, Any], where: Mapping[str, Any]) -> bool:
@@ -144,7 +161,8 @@ def _read_index(path: Path) -> dict[str, dict[str, Any]]:
         raise InputError(f"{path}: must be a JSON list of objects with a 'stem' each ({error})") from error
 
 
-def _read_mask(path: Path) -> npt.NDArray[np.bool_]:
+def read_mask(path: Path) -> npt.NDArray[np.bool_]:
+    """(rows, columns) bool: pixels brighter than half the brightest."""
     values = read_image(path)
     # 0/1 and 0/255 files alike, and grey edges of a resampled mask.
     return values > values.max() / 2
@@ -159,8 +177,9 @@ def read_deepfluoro(
 ) -> Iterator[Case]:
     """Images of the preprocessed DeepFluoro layout: per specimen `projs`, `segs` and `lands`, plus `land-names`.
 
-    Also the SyntheX releases that keep this inner layout. Landmarks that are infinite, NaN or outside the image are
-    left out.
+    Also the files of the SyntheX releases, which keep images and labels apart: the labels of `NAME.h5` are looked up in
+    `NAME_label.h5` or, as those of all simulated images there, in `sim_label.h5` beside it. Landmarks that are
+    infinite, NaN or outside the image are left out.
 
     Args:
         path: the HDF5 file.
@@ -180,16 +199,27 @@ def read_deepfluoro(
         file = h5py.File(path, "r")
     except OSError as error:
         raise InputError(f"{path}: is missing or not a readable HDF5 file") from error
-    with file:
+    with ExitStack() as opened:
+        opened.enter_context(file)
         people = sorted(name for name, group in file.items() if isinstance(group, h5py.Group) and "projs" in group)
         if not people:
             raise InputError(f"{path}: has no group with 'projs'; the preprocessed DeepFluoro layout is expected")
         for person in specimens or people:
             if person not in people:
                 raise InputError(f"{path}: has no specimen '{person}'; it has {', '.join(people)}")
-        names = _landmark_names(file)
+        beside = None if any("segs" in file[person] for person in people) else _label_file(Path(path))
+        truth = file if beside is None else opened.enter_context(h5py.File(beside, "r"))
+        names = _landmark_names(truth)
         for person in specimens or people:
-            yield from _specimen_cases(file[person], person, names, labels, pixel_mm)
+            if person not in truth:
+                raise InputError(f"{beside}: has no specimen '{person}', which {path} has")
+            yield from _specimen_cases(file[person], truth[person], person, names, labels, pixel_mm)
+
+
+def _label_file(path: Path) -> Path | None:
+    """The file of labels that belongs to a SyntheX file of images."""
+    named = (path.with_name(f"{path.stem}_label{path.suffix}"), path.with_name(f"sim_label{path.suffix}"))
+    return next((file for file in named if file.is_file()), None)
 
 
 def _landmark_names(file: Any) -> list[str]:
@@ -201,17 +231,17 @@ def _landmark_names(file: Any) -> list[str]:
 
 
 def _specimen_cases(
-    group: Any, person: str, names: Sequence[str], labels: Mapping[int, str], pixel_mm: float | None
+    group: Any, truth: Any, person: str, names: Sequence[str], labels: Mapping[int, str], pixel_mm: float | None
 ) -> Iterator[Case]:
     count = len(group["projs"])
     for key in ("segs", "lands"):
-        if key in group and len(group[key]) != count:
-            raise InputError(f"{group.file.filename}: {person}/{key} has {len(group[key])} entries for {count} images")
+        if key in truth and len(truth[key]) != count:
+            raise InputError(f"{truth.file.filename}: {person}/{key} has {len(truth[key])} entries for {count} images")
     for i in range(count):
         image = np.asarray(group["projs"][i], dtype=np.float32)
-        classes = np.asarray(group["segs"][i]) if "segs" in group else None
+        classes = np.asarray(truth["segs"][i]) if "segs" in truth else None
         masks = {} if classes is None else {name: classes == number for number, name in labels.items()}
-        points = np.asarray(group["lands"][i], dtype=np.float64) if "lands" in group else np.empty((2, 0))
+        points = np.asarray(truth["lands"][i], dtype=np.float64) if "lands" in truth else np.empty((2, 0))
         rows, columns = image.shape
         landmarks = {
             name: point

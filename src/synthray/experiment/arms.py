@@ -26,6 +26,7 @@ class Arm:
         share_of_views: of each person.
         redraw: fresh physics for each use of a march; None trains on the stored images as they are.
         training: settings over those of the experiment, see `TrainConfig`.
+        twins: train on the simulated twins of the real images at this level of realism, in the same cross-validation.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Arm:
     share_of_views: float = 1.0
     redraw: Mapping[str, Any] | None = field(default_factory=lambda: REDRAW)
     training: Mapping[str, Any] = field(default_factory=dict)
+    twins: str | None = None
 
 
 @dataclass(frozen=True)
@@ -84,8 +86,9 @@ class Experiment:
         title: of the report.
         question: what is asked, in a sentence or two.
         dataset: name of the simulated images; experiments that share it share them.
-        recipe: the recipe of these images, from the real people at hand and the size.
-        real: reads real images with truth from a file or folder.
+        recipe: the recipe of these images, from the real people at hand and the size. None: the simulated images are
+            twins of the real ones, whose views are known; structures and landmarks are those of the images.
+        real: reads real images with truth from a file or folder; None with twins.
         real_place: where they lie in a data folder.
         structures, landmarks: what the networks learn, in order.
         scored: the structure that the tables are about; None for the mean over all structures.
@@ -103,11 +106,11 @@ class Experiment:
     title: str
     question: str
     dataset: str
-    recipe: Callable[[Sequence[RealPerson], Size], Mapping[str, Any]]
+    recipe: Callable[[Sequence[RealPerson], Size], Mapping[str, Any]] | None
     structures: tuple[str, ...]
     reference: str
     arms: Callable[[Size], Sequence[Arm]]
-    real: Callable[[Path], list[Case]]
+    real: Callable[[Path], list[Case]] | None
     real_place: str
     landmarks: tuple[str, ...] = ()
     scored: str | None = None

@@ -16,12 +16,14 @@ from synthray.evaluate import (
     Section,
     Series,
     Table,
+    confidence_curve,
     write_report,
 )
 from synthray.evaluate.report import Block
 from synthray.experiment.compare import DETECTED, Row
 from synthray.experiment.curves import pooled_curve
 from synthray.experiment.development import DEVELOPMENT_STEMS
+from synthray.experiment.growth import growth_blocks
 from synthray.experiment.outcomes import Trial
 from synthray.experiment.trials import Material
 
@@ -41,7 +43,9 @@ def write_experiment_report(
     sections = [Section("Question", [Paragraph(experiment.question), *_key_figures(tables)])]
     for name, rows in tables.items():
         if rows:
-            sections.append(Section(_TITLES[name], _blocks(material, rows)))
+            sections.append(Section(_TITLES[name], [*_blocks(material, rows), *_landmark_curves(trials, name)]))
+            if growth := growth_blocks(rows):
+                sections.append(Section(f"More simulation: {_TITLES[name].lower()}", growth))
     curves = _curves(trials)
     if experiment.operating_sensitivity is not None and curves:
         sections.append(Section("Precision and sensitivity, real pixels pooled", curves))
@@ -55,7 +59,7 @@ def write_experiment_report(
 
 
 def _key_figures(tables: Mapping[str, Sequence[Row]]) -> list[Block]:
-    rows = tables["real_without_development"] or tables["simulated"]
+    rows = tables["real_without_development"] or tables["real"] or tables["simulated"]
     return [
         KeyFigures([(row.arm, f"{row.dice:.3f}", f"Dice, 95 % {_interval(row.ci95)}, n = {row.n}") for row in rows])
     ]
@@ -115,6 +119,22 @@ def _landmark_table(rows: Sequence[Row]) -> Table:
     return Table(header, cells, caption)
 
 
+def _landmark_curves(trials: Sequence[Trial], data: str) -> list[Block]:
+    """Landmark error against detected fraction for each arm, as Gao et al. 2023 show it."""
+    series = []
+    for arm in dict.fromkeys(trial.arm for trial in trials):
+        images = [image for trial in trials if trial.arm == arm for image in trial.scored.get(data, ())]
+        found = [(error, image.confidence[name]) for image in images for name, error in image.errors.items()]
+        if found:
+            errors, confidence = np.array(found).T
+            fraction, mean = confidence_curve(errors, confidence)
+            # A few hundred points draw the same line as tens of thousands.
+            shown = np.unique(np.linspace(0, len(mean) - 1, 200).astype(int))
+            series.append(Series(arm, fraction[shown].tolist(), mean[shown].tolist()))
+    caption = "Landmarks by falling confidence; unknown pixel sizes count as 1 mm."
+    return [LineChart(series, "detected fraction", "mean error of those, mm", caption)] if series else []
+
+
 def _pooled_table(material: Material, rows: Sequence[Row]) -> Table:
     at = material.experiment.operating_sensitivity or 0.0
     header = ["arm", f"precision at sensitivity {at:g}", f"F1 at sensitivity {at:g}", "95 % interval"]
@@ -167,18 +187,32 @@ def _worst(trials: Sequence[Trial], structure: str | None) -> list[Block]:
 
 def _method(material: Material, real_people: int) -> str:
     size = material.size
+    if material.dataset is None:
+        people = len({case.group for case in material.real})
+        return (
+            f"{len(material.real)} real X-rays of {people} people, and a simulated twin of each at "
+            f"{len(material.twins)} levels of realism. Every network: {size.steps} steps of {size.batch} images at "
+            f"{size.side}², trained on images of some people and scored on real images of the others, in "
+            f"{size.people_folds} folds; no checkpoint is chosen."
+        )
     everyone = material.dataset.recipe.everyone()
     bodies = sum(person.body is not None for person in everyone)
     held_out = sum(person.split == "val" for person in everyone)
-    return (
+    done = (
         f"{len(material.dataset)} simulated views: {real_people} real CTs, {len(everyone) - bodies - real_people} "
         f"morphs of them and {bodies} built-in bodies; {held_out} people are held out. Every network: {size.steps} "
         f"steps of {size.batch} images at {size.side}². No real image or mask is used by an arm that trains on "
         "simulation; no checkpoint is chosen: the model is the one at the end of the run. Real arms score every image "
-        "with a network that has not seen its person.\n\n"
-        f"The recipe was chosen on {len(DEVELOPMENT_STEMS)} real development images: "
-        f"{', '.join(sorted(DEVELOPMENT_STEMS))}."
+        "with a network that has not seen its person."
     )
+    used = development_images(material)
+    chosen = f"\n\nThe recipe was chosen on {len(used)} real development images: {', '.join(used)}."
+    return done + (chosen if used else "")
+
+
+def development_images(material: Material) -> list[str]:
+    """Those of the scored real images on which recipes were chosen."""
+    return sorted(DEVELOPMENT_STEMS & {case.id for case in material.real})
 
 
 def _interval(ends: Sequence[float] | None) -> str:

@@ -21,12 +21,16 @@ from synthray.experiment.development import DEVELOPMENT_STEMS
 from synthray.experiment.hip import HIP_EXPERIMENT
 from synthray.experiment.outcomes import Trial
 from synthray.experiment.people import RealPerson, prepare_people
-from synthray.experiment.report import write_experiment_report
+from synthray.experiment.precisely_matched import MATCHED_EXPERIMENT, matched_material
+from synthray.experiment.report import development_images, write_experiment_report
 from synthray.experiment.tool import TOOL_EXPERIMENT
 from synthray.experiment.trials import Material, run_trial
 from synthray.files import write_atomically
 
-EXPERIMENTS = {experiment.name: experiment for experiment in (*CHEST_EXPERIMENTS, HIP_EXPERIMENT, TOOL_EXPERIMENT)}
+EXPERIMENTS = {
+    experiment.name: experiment
+    for experiment in (*CHEST_EXPERIMENTS, HIP_EXPERIMENT, TOOL_EXPERIMENT, MATCHED_EXPERIMENT)
+}
 Bar = Callable[[float, float], None]
 Progress = Callable[[str], AbstractContextManager[Bar]]
 _SCORED_SIMULATED = 60
@@ -39,7 +43,7 @@ class ExperimentResult:
     Attributes:
         report: `report.html`.
         scores: what `scores.json` holds.
-        tables: kind of images (`real`, `real_without_development`, `simulated`) -> rows.
+        tables: kind of images (`real`, `real_without_development` where there are such, `simulated`) -> rows.
     """
 
     report: Path
@@ -62,7 +66,8 @@ def run_experiment(
 
     The folder holds `people/`, the simulated images `SIZE/DATASET/` that experiments share, and for this one
     `SIZE/NAME/trials/ARM/seed-S-fold-F/`, `SIZE/NAME/scores.json` and `SIZE/NAME/report.html`. What is finished is
-    kept: a call after an interruption, or with more arms or seeds, does what is missing.
+    kept: a call after an interruption, or with more arms or seeds, does what is missing. `precisely-matched` keeps its
+    simulated images in `SIZE/precisely-matched/twins/`.
 
     Args:
         name: one of `EXPERIMENTS`.
@@ -81,17 +86,22 @@ def run_experiment(
     bar = progress or _silent
     folder = Path(out) / chosen_size.name
     root = find_data(None if data is None else Path(data))
-    people = _people(root, Path(out) / "people", bar)
-    with bar("simulate") as step:
-        generate(experiment.recipe(people, chosen_size), folder / experiment.dataset, on_progress=step)
-    material = _material(
-        experiment, chosen_size, Dataset.open(folder / experiment.dataset), _xrays(experiment, real, root)
-    )
+    xrays = _xrays(experiment, real, root)
+    people: list[RealPerson] = []
+    if experiment.recipe is None:
+        with bar("simulate") as step:
+            material = matched_material(experiment, chosen_size, xrays, folder / name / "twins", step)
+    else:
+        people = _people(root, Path(out) / "people", bar)
+        with bar("simulate") as step:
+            generate(experiment.recipe(people, chosen_size), folder / experiment.dataset, on_progress=step)
+        material = _material(experiment, chosen_size, Dataset.open(folder / experiment.dataset), xrays)
     wanted = _arms(experiment, chosen_size, arms, has_cts=bool(people), has_real=bool(material.real))
     trials = _trials(material, wanted, seeds or chosen_size.seeds, folder / name / "trials", bar)
+    chosen_on = development_images(material)
     tables = {
         "real": compare(experiment, wanted, trials, "real"),
-        "real_without_development": compare(experiment, wanted, trials, "real", DEVELOPMENT_STEMS),
+        "real_without_development": compare(experiment, wanted, trials, "real", DEVELOPMENT_STEMS) if chosen_on else [],
         "simulated": compare(experiment, wanted, trials, "simulated"),
     }
     scores = _scores(material, people, tables)
@@ -135,7 +145,7 @@ def _people(root: Path | None, folder: Path, bar: Progress) -> list[RealPerson]:
 
 
 def _material(experiment: Experiment, size: Size, dataset: Dataset, xrays: Path | None) -> Material:
-    real = [] if xrays is None else experiment.real(xrays)
+    real = [] if xrays is None or experiment.real is None else experiment.real(xrays)
     split = None if experiment.crossed else "val"
     count = sum(1 for _ in dataset.samples(split)) if split else len(dataset)
     shown = islice(dataset.samples(split), 0, None, max(1, count // _SCORED_SIMULATED))
@@ -176,8 +186,8 @@ def _scores(material: Material, people: Sequence[RealPerson], tables: dict[str, 
         "experiment": material.experiment.name,
         "size": asdict(material.size),
         "real_people": [person.name for person in people],
-        "simulated_images": len(material.dataset),
+        "simulated_images": material.simulated_images,
         "real_images": len(material.real),
-        "development_images": sorted(DEVELOPMENT_STEMS),
+        "development_images": development_images(material),
         "tables": {name: [asdict(row) for row in rows] for name, rows in tables.items()},
     }

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,16 +33,23 @@ class Material:
 
     Attributes:
         experiment, size: of which kind and how large.
-        dataset: the simulated images.
+        dataset: the simulated images; None where they are twins of the real ones.
         real: real images with truth; empty when there are none.
         simulated: simulated images to score, with the number of the person shown.
+        twins: level of realism -> simulated twins of the real images, with the same ids and people.
     """
 
     experiment: Experiment
     size: Size
-    dataset: Dataset
+    dataset: Dataset | None
     real: Sequence[Case]
     simulated: Sequence[tuple[int, Case]]
+    twins: Mapping[str, Sequence[Case]] = field(default_factory=dict)
+
+    @property
+    def simulated_images(self) -> int:
+        """How many there are to train on, of all people."""
+        return sum(map(len, self.twins.values())) if self.dataset is None else len(self.dataset)
 
 
 def run_trial(material: Material, arm: Arm, seed: int, fold: int, folder: Path, on_progress: Bar) -> Trial:
@@ -98,11 +105,14 @@ def _source(material: Material, arm: Arm, seed: int, fold: int) -> ArraySource |
     experiment = material.experiment
     folds = experiment.folds(arm, material.size)
     if arm.real is not None:
-        cases = _of_fold(material.real, folds, seed, fold, others=True)
+        shown = material.real if arm.twins is None else material.twins[arm.twins]
+        cases = _of_fold(shown, folds, seed, fold, others=True)
         if not cases:
             raise InputError(f"arm {arm.name}: real X-rays of two people at least are needed")
         names = experiment.structures, experiment.landmarks
         return real_source(cases, *names, material.size.side, arm.real, seed)
+    if material.dataset is None:
+        raise InputError(f"arm {arm.name}: {experiment.name} has no simulated images but the twins of real ones")
     redraw = None if arm.redraw is None else Redraw.model_validate(arm.redraw)
     pool = load_pool(material.dataset, "train", redraw, experiment.structures, experiment.landmarks)
     if pool is None:
