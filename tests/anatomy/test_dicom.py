@@ -1,5 +1,7 @@
 """DICOM folders: geometry whatever the patient's position, tilt, scaling; everything doubtful refused."""
 
+import re
+
 import numpy as np
 import pytest
 import SimpleITK
@@ -61,6 +63,24 @@ def test_scaling_of_each_slice_is_its_own(upright, dicom):
     upright.expect_in(load_patient(dicom.folder, remove_table=False).ct)
 
 
+@pytest.mark.parametrize("kind", ["MONOCHROME1", "MONOCHROME2"])
+def test_jpeg_slices_hold_the_same_units_whatever_their_polarity(upright, dicom, kind):
+    dicom.write(upright)
+    writer = SimpleITK.ImageFileWriter()
+    writer.SetUseCompression(True)
+    writer.SetCompressor("JPEG")
+    writer.SetFileName(str(dicom.folder.parent / "packed.dcm"))
+    for path in dicom.folder.iterdir():
+        data = dcmread(path)
+        writer.Execute(SimpleITK.GetImageFromArray(data.pixel_array[None]))
+        packed = dcmread(dicom.folder.parent / "packed.dcm")
+        data.PixelData, data["PixelData"].VR, data["PixelData"].is_undefined_length = packed.PixelData, "OB", True
+        data.file_meta.TransferSyntaxUID = packed.file_meta.TransferSyntaxUID
+        data.PhotometricInterpretation = kind
+        data.save_as(path)
+    upright.expect_in(load_patient(dicom.folder, remove_table=False).ct)
+
+
 def test_missing_slice_is_named_in_mm(upright, dicom):
     dicom.write(upright, skip=(4,))
     refused(dicom.folder, "6.00 mm", "3.00 mm is usual")
@@ -73,16 +93,19 @@ def test_doubled_slice(upright, dicom):
     refused(dicom.folder, "two slices at one place", "copy")
 
 
-def test_several_series_are_listed_and_can_be_chosen(upright, dicom):
-    dicom.write(upright, SeriesDescription="thin")
+def test_several_series_are_listed_by_their_looks_and_can_be_chosen(upright, dicom):
+    dicom.write(upright, SeriesDescription="thin of Doe")
     thin = dicom.series
     dicom.series = generate_uid()
     for path in list(dicom.folder.iterdir()):
         path.rename(path.with_name("a" + path.name))
     dicom.write(upright, SeriesDescription="thick", skip=(0,))
-    refused(dicom.folder, thin, dicom.series, "thin", "thick")
-    upright.expect_in(load_patient(dicom.folder, series=thin, remove_table=False).ct)
-    refused(dicom.folder, "no CT series 1.2.3", thin, series="1.2.3")
+    message = refused(dicom.folder, "8 slices of 12 x 10, 3 mm apart", "7 slices of 12 x 10")
+    assert not any(word in message for word in (thin, dicom.series, "Doe"))
+    name = re.search(r"(ct-\w{8}) \(8 slices", message)[1]
+    for chosen in (thin, name):
+        upright.expect_in(load_patient(dicom.folder, series=chosen, remove_table=False).ct)
+    refused(dicom.folder, "no CT series 1.2.3", name, series="1.2.3")
 
 
 def test_scouts_reports_and_other_files_are_passed_over(upright, dicom):

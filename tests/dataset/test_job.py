@@ -115,9 +115,9 @@ def test_folders_of_other_things_are_refused(tmp_path):
 
 
 def test_a_second_job_on_the_same_folder_is_refused(tmp_path):
-    from synthray.dataset.job import _lock
+    from synthray.dataset.lock import folder_lock
 
-    with _lock(tmp_path), pytest.raises(InputError, match=f"in use by process {os.getpid()} on "):
+    with folder_lock(tmp_path), pytest.raises(InputError, match=f"in use by process {os.getpid()} on "):
         generate(RECIPE, tmp_path)
 
 
@@ -207,15 +207,30 @@ def test_redrawing_is_a_function_of_its_generator(whole):
 
 
 def test_opacities_fill_lung_and_nothing_else(whole):
-    from synthray.dataset.redraw import Opacities, opacity_density
+    from synthray.dataset.opacities import Opacities, paint_opacities
 
     path = next(iter(Dataset.open(whole))).paths_mm["lung"][None]
     config = Opacities.model_validate({"probability": 1, "filling_g_cm3": 0.5, "radius_fraction": 0.3})
-    added = opacity_density(path, config, np.random.default_rng(0))
+    added, seen = paint_opacities(path, config, np.random.default_rng(0))
     assert added.max() > 0.1
     assert not added[:, :, path[0] == 0].any()
     # Filling all air along the ray with 0.5 g/cm³ is the most that can be added.
     assert (added.sum(axis=1) <= path * 0.1 * 0.5 + 1e-6).all()
+    assert (seen == (added.sum(axis=1) > config.mask_above_g_cm2)).mean() > 0.999
+
+
+def test_wide_regions_lie_in_the_lungs_and_are_outlined_however_faint(whole):
+    from synthray.dataset.opacities import Opacities, paint_opacities
+
+    path = np.repeat(next(iter(Dataset.open(whole))).paths_mm["lung"][None], 20, axis=0)
+    config = Opacities.model_validate({"probability": 1, "regions": 1, "region_filling_g_cm3": 0.01})
+    added, seen = paint_opacities(path, config, np.random.default_rng(0))
+    assert not seen[path <= 0].any()
+    assert not added.sum(axis=1)[path <= 0].any()
+    assert (added.sum(axis=1)[seen] > 0).mean() > 0.99
+    share = seen.sum(axis=(1, 2)) / (path > 0).sum(axis=(1, 2))
+    assert share.min() > 0.01
+    assert 0.1 < np.median(share) < 0.6
 
 
 def test_a_lock_whose_holder_has_died_is_waited_for(tmp_path):

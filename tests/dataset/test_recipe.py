@@ -114,6 +114,25 @@ def test_medial_borders_are_stricter_than_lateral_ones():
     assert not cut[2]
 
 
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_medial_line_passes_over_notches_and_bulges_and_leaves_the_other_border(mirrored):
+    rows, columns = np.mgrid[:100, :80]
+    border = 50 + 0.1 * rows[:, 0]
+    real = border.copy()
+    real[20:28] -= 6  # a great vessel
+    real[60:70] += 5  # lung that shines through beside the spine
+    path = np.where((columns > 8) & (columns <= real[:, None]), 100, 0).astype(np.float32)
+    rule = Structure2D(of=["lung"], medial_line=True)
+    if mirrored:
+        path = path[:, ::-1]
+    found = flat_mask(rule, {"lung": path}, middle_column=70.0 if not mirrored else 9.0)
+    found = found[:, ::-1] if mirrored else found
+    assert np.abs(found.sum(axis=1) - (border - 8)).max() <= 2
+    assert (found.argmax(axis=1) == 9).all()
+    empty = flat_mask(rule, {"lung": np.zeros_like(path)}, middle_column=70.0)
+    assert not empty.any()
+
+
 def test_a_structure_that_nobody_has_is_refused():
     with pytest.raises(InputError, match="has none of heart"):
         needed_paths({"heart": Structure2D(of=["heart"])}, ("lung_left",), "someone")

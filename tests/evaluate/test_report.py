@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from synthray.evaluate import Figure, Gallery, KeyFigures, LineChart, Paragraph, Section, Series, Table, render_report
-from synthray.evaluate.charts import svg_chart
 from synthray.models import png_bytes
+from synthray.page import svg_chart
 
 EVIL = '<script>alert("x")</script> & "quotes"'
 PNG = png_bytes(np.zeros((2, 3), np.uint8))

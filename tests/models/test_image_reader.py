@@ -88,7 +88,9 @@ def test_dicom_rescale_and_polarity(tmp_path):
 
 def test_dicom_without_an_ending_signed_and_with_frames(tmp_path):
     frames = np.stack([GREY.astype(np.int16) - 50, np.zeros((3, 4), np.int16)])
-    assert np.array_equal(read_image(dicom(tmp_path / "IM0001", frames)), GREY.astype(np.float32) - 50)
+    file = dicom(tmp_path / "IM0001", frames)
+    with pytest.warns(SynthrayWarning, match="2 frames"):
+        assert np.array_equal(read_image(file), GREY.astype(np.float32) - 50)
 
 
 @pytest.mark.parametrize("kind", ["MONOCHROME1", "MONOCHROME2"])

@@ -94,11 +94,11 @@ def test_files_hold_all_frames(patient: Patient, tmp_path) -> None:
             assert picture.size == (48, 48)
     held = pydicom.dcmread(save_sequence(sample, tmp_path / "run.dcm", 10))
     assert held.NumberOfFrames == 5
-    assert held.PatientName == "SIMULATED"
+    assert held.PatientName == "Simulated^SIMULATED"
     assert float(held.DistanceSourceToDetector) == 1000
     assert held.ImagerPixelSpacing == pytest.approx([DEVICE.pixel_mm] * 2)
-    back = held.pixel_array * float(held.RescaleSlope)
-    np.testing.assert_allclose(back, np.clip(sample.image, 0, 10.2), atol=0.5 / 400 + 1e-6)
+    signal_log = held.pixel_array * float(held.RescaleSlope) + float(held.RescaleIntercept)
+    np.testing.assert_allclose(-signal_log, np.clip(sample.image, 0, 10.2), atol=0.5 / 400 + 1e-6)
     first = (tmp_path / "run.dcm").read_bytes()
     save_sequence(sample, tmp_path / "run.dcm", 10)
     assert (tmp_path / "run.dcm").read_bytes() == first

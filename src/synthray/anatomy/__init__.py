@@ -19,9 +19,13 @@ from synthray.anatomy.morph import turned_legs as turned_legs
 from synthray.anatomy.patient import LabelMap as LabelMap
 from synthray.anatomy.patient import Patient as Patient
 from synthray.anatomy.patient import Volume as Volume
+from synthray.anatomy.readers import is_dicom_file as is_dicom_file
 from synthray.anatomy.readers import load_patient as load_patient
 from synthray.anatomy.segmentation import body_mask as body_mask
 from synthray.anatomy.segmentation import remove_table as remove_table
 from synthray.anatomy.thorax import lungs as lungs
 from synthray.anatomy.thorax import with_lungs as with_lungs
 from synthray.anatomy.writers import save_patient as save_patient
+from synthray.anatomy.xray_dicom import PixelSize as PixelSize
+from synthray.anatomy.xray_dicom import XrayDicom as XrayDicom
+from synthray.anatomy.xray_dicom import read_xray_dicom as read_xray_dicom

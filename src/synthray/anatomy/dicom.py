@@ -7,6 +7,7 @@ the patient lay, so positions are taken as they are. Nothing that identifies the
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,17 +18,18 @@ import numpy.typing as npt
 
 from synthray.anatomy.nifti import rescaled
 from synthray.anatomy.patient import Volume
-from synthray.errors import InputError
+from synthray.errors import InputError, SynthrayWarning
 from synthray.geometry import check_affine
 
 _TAGS: Final = [
-    "SOPInstanceUID", "SeriesInstanceUID", "SeriesDescription", "Modality", "ImageType", "ImagePositionPatient",
+    "SOPInstanceUID", "SeriesInstanceUID", "Modality", "ImageType", "ImagePositionPatient",
     "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns", "RescaleSlope", "RescaleIntercept", "NumberOfFrames",
     "SamplesPerPixel",
 ]  # fmt: skip
 _NEEDED: Final = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns")
 _ORIENTATION_TOLERANCE: Final = 1e-3
 _POSITION_TOLERANCE: Final = 0.05  # of the slice distance; scanners round positions to about 0.01 mm
+_DICOM_ENDINGS: Final = (".dcm", ".dicom", ".ima")
 _LINE_TOLERANCE_MM: Final = 0.1
 
 
@@ -37,7 +39,6 @@ class Slice:
 
     path: Path
     series: str
-    description: str
     size: tuple[int, int]
     position: npt.NDArray[np.float64]
     axes: npt.NDArray[np.float64]
@@ -53,7 +54,7 @@ def read_dicom_folder(folder: Path, series: str | None = None) -> tuple[Volume, 
 
     Args:
         folder: is searched with its subfolders.
-        series: SeriesInstanceUID; needed where there are several.
+        series: which one where there are several: a name from the message that lists them, or a SeriesInstanceUID.
 
     Raises:
         InputError: no CT; several series; slices missing, doubled, or of differing size or orientation; damaged pixels.
@@ -64,7 +65,7 @@ def read_dicom_folder(folder: Path, series: str | None = None) -> tuple[Volume, 
     chosen = _in_order(_one_series(slices, folder, series), folder)
     affine = _patient_from_voxel(chosen, folder)
     values = np.stack([_hounsfield(s) for s in chosen], axis=-1)
-    return Volume(values, affine), "ct-" + hashlib.sha256(chosen[0].series.encode()).hexdigest()[:8]
+    return Volume(values, affine), _name(chosen[0].series)
 
 
 def _ct_slices(folder: Path) -> Iterator[Slice]:
@@ -76,12 +77,20 @@ def _ct_slices(folder: Path) -> Iterator[Slice]:
             header = dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
             if str(header.get("Modality", "")) == "CT" and "LOCALIZER" not in header.get("ImageType", []):
                 yield _slice(path, header)
+            elif "Modality" not in header:
+                _warn_of(path, "has no modality")
         except (InvalidDicomError, EOFError):
+            if path.suffix.lower() in _DICOM_ENDINGS:
+                _warn_of(path, "is not DICOM or is cut off")
             continue
         except InputError:
             raise
         except Exception as error:  # pydicom raises nearly anything on damaged files
             raise InputError(f"{path}: its DICOM header can't be understood ({_first_line(error)})") from error
+
+
+def _warn_of(path: Path, what: str) -> None:
+    warnings.warn(f"{path}: {what}; passed over, a slice may be missing at the end", SynthrayWarning, stacklevel=4)
 
 
 def _slice(path: Path, header: Any) -> Slice:
@@ -98,14 +107,12 @@ def _slice(path: Path, header: Any) -> Slice:
     scaling = float(header.get("RescaleSlope", 1)), float(header.get("RescaleIntercept", 0))
     size = int(header.Columns), int(header.Rows)
     axes = np.stack([along_row * column_distance, down_column * row_distance], axis=-1)
-    if not (np.isfinite([*axes.ravel(), *position, *scaling]).all() and min(row_distance, column_distance) > 0):
+    scaled = 0 < scaling[0] < 1e4 and abs(scaling[1]) < 1e6
+    if not (np.isfinite([*axes.ravel(), *position]).all() and min(row_distance, column_distance) > 0 and scaled):
         raise InputError(f"{path}: position, orientation, pixel spacing or scaling is not a sensible number")
     if max(abs(np.linalg.norm([along_row, down_column], axis=1) - 1)) > 1e-2 or abs(along_row @ down_column) > 1e-2:
         raise InputError(f"{path}: its image orientation is not two perpendicular unit vectors; the file is damaged")
-    return Slice(
-        path, str(header.get("SeriesInstanceUID", "")), str(header.get("SeriesDescription", "")), size, position, axes,
-        *scaling,
-    )  # fmt: skip
+    return Slice(path, str(header.get("SeriesInstanceUID", "")), size, position, axes, *scaling)
 
 
 def _one_series(slices: list[Slice], folder: Path, series: str | None) -> list[Slice]:
@@ -114,14 +121,27 @@ def _one_series(slices: list[Slice], folder: Path, series: str | None) -> list[S
         found.setdefault(item.series, []).append(item)
     if series is None and len(found) == 1:
         return slices
-    listing = "; ".join(
-        f"{uid} ({held[0].description or 'no description'}, {len(held)} slices)" for uid, held in found.items()
-    )
+    # Series descriptions and UIDs can tell whose scan it is, so a series is named by what it looks like.
+    listing = "; ".join(f"{_name(uid)} ({_in_words(held)})" for uid, held in found.items())
     if series is None:
         raise InputError(f"{folder}: {len(found)} CT series; choose one with series=: {listing}")
-    if series not in found:
-        raise InputError(f"{folder}: no CT series {series}; there is {listing}")
-    return found[series]
+    for uid, held in found.items():
+        if series in (uid, _name(uid)):
+            return held
+    raise InputError(f"{folder}: no CT series {series}; there is {listing}")
+
+
+def _name(series: str) -> str:
+    """A name for a series that doesn't tell whose it is."""
+    return "ct-" + hashlib.sha256(series.encode()).hexdigest()[:8]
+
+
+def _in_words(slices: list[Slice]) -> str:
+    first = slices[0]
+    normal = np.cross(first.axes[:, 0], first.axes[:, 1])
+    heights = np.sort([float(item.position @ normal) for item in slices]) / np.linalg.norm(normal)
+    every = f", {float(np.median(np.diff(heights))):.2g} mm apart" if len(slices) > 1 else ""
+    return f"{len(slices)} slices of {first.size[0]} x {first.size[1]}{every}"
 
 
 def _in_order(slices: list[Slice], folder: Path) -> list[Slice]:
@@ -190,7 +210,7 @@ def _hounsfield(item: Slice) -> npt.NDArray[Any]:
         dataset = dcmread(item.path)
         syntax = dataset.file_meta.TransferSyntaxUID
         if syntax.is_compressed and not syntax.is_deflated and "RLE" not in syntax.name:
-            return _decoded_by_itk(item)
+            return _decoded_by_itk(item, dataset)
         stored = dataset.pixel_array
     except Exception as error:  # pydicom and GDCM raise nearly anything on damaged files
         raise InputError(f"{item.path}: its pixels can't be read ({_first_line(error)}); export it again") from error
@@ -199,11 +219,15 @@ def _hounsfield(item: Slice) -> npt.NDArray[Any]:
     return rescaled(stored, item.slope, item.intercept).T
 
 
-def _decoded_by_itk(item: Slice) -> npt.NDArray[Any]:
-    """JPEG and JPEG 2000 slices; GDCM applies slope and intercept itself."""
+def _decoded_by_itk(item: Slice, header: Any) -> npt.NDArray[Any]:
+    """JPEG and JPEG 2000 slices; GDCM applies slope and intercept itself, and turns MONOCHROME1 round before."""
     import SimpleITK
 
     values = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(item.path)))
+    if header.get("PhotometricInterpretation") == "MONOCHROME1":
+        highest = -1 if header.get("PixelRepresentation") == 1 else (1 << int(header.BitsStored)) - 1
+        values = item.slope * highest + 2 * item.intercept - values
+        values = values.astype(np.int32) if float(item.slope).is_integer() else values
     return values.reshape(item.size[::-1]).T
 
 

@@ -51,7 +51,8 @@ def _checked(rows: Iterable[tuple[Any, Any]], frame: str, path: Path) -> Points:
     points: Points = {}
     for name, position in rows:
         try:
-            point = np.array([float(v) for v in position])
+            # A text would be taken apart into digits.
+            point = np.array([float(v) for v in position]) if not isinstance(position, str) else np.empty(0)
         except (TypeError, ValueError):
             point = np.empty(0)
         if point.shape != (3,) or not np.isfinite(point).all():
@@ -77,7 +78,10 @@ def _from_markups(markups: Any, path: Path) -> tuple[str, Iterable[tuple[Any, An
     """All control points of Slicer's markups file; they must share one coordinate system."""
     try:
         frames = {str(m.get("coordinateSystem", "LPS")) for m in markups}
-        rows = [(c.get("label") or c.get("id"), c["position"]) for m in markups for c in m["controlPoints"]]
+        points = [c for m in markups for c in m["controlPoints"]]
+        # A point that was named and not yet placed has a status that says so.
+        placed = [c for c in points if c.get("positionStatus", "defined") == "defined"]
+        rows = [(c.get("label") or c.get("id"), c["position"]) for c in placed]
     except (AttributeError, KeyError, TypeError) as error:
         raise InputError(f"{path}: not a 3-D Slicer markups file with control points") from error
     if len(frames) != 1:
@@ -109,5 +113,8 @@ def _columns(table: Iterable[list[str]], header: list[str], name: str, path: Pat
             f"{path}: the header must name the columns {name}, x, y, z; it has {', '.join(header) or 'none'}"
         )
     places = [header.index(column) for column in (name, "x", "y", "z")]
-    rows = [[row[p].strip() if p < len(row) else "" for p in places] for row in table]
+    try:
+        rows = [[row[p].strip() if p < len(row) else "" for p in places] for row in table]
+    except csv.Error as error:
+        raise InputError(f"{path}: not readable as a table ({error})") from None
     return [(row[0], row[1:]) for row in rows]

@@ -28,11 +28,14 @@ def read_metaimage(path: Path) -> Volume:
         InputError: the header is incomplete or not one 3-D scalar volume, or the file is cut off or damaged.
     """
     fields, data_offset = _read_fields(path)
-    shape = tuple(int(n) for n in _numbers(fields, path, "DimSize"))
-    if len(shape) < 3 or any(n != 1 for n in shape[3:]):
+    sizes = _numbers(fields, path, "DimSize")
+    shape = tuple(int(n) for n in sizes)
+    if len(shape) < 3 or any(n != 1 for n in shape[3:]) or list(shape) != sizes or _axes(fields) not in (3, len(shape)):
         raise InputError(
             f"{path}: one 3-D volume is needed, the header gives the size {list(shape)}; extract one first"
         )
+    if fields.get("BinaryData", "True").lower() == "false":
+        raise InputError(f"{path}: voxels written as text can't be read; save it in binary form")
     if int(fields.get("ElementNumberOfChannels", "1")) != 1:
         raise InputError(f"{path}: holds several values per voxel (colours or vectors), not CT or label values")
     file_type = fields.get("ElementType", "")
@@ -71,9 +74,18 @@ def data_file(header: Path, named: str) -> Path:
     if Path(named).name != named:
         raise InputError(f"{header}: its voxel file '{named}' must lie in the same folder")
     path = header.parent / named
-    if not path.is_file():
-        raise InputError(f"{header}: its voxel file {path} does not exist")
+    try:
+        there = path.is_file()
+    except OSError:  # a name longer than the file system takes
+        there = False
+    if not there:
+        raise InputError(f"{header}: its voxel file {path.name[:80]} does not exist")
     return path
+
+
+def _axes(fields: dict[str, str]) -> int:
+    """Number of axes that the header gives."""
+    return int(fields.get("NDims", "3"))
 
 
 def _read_fields(path: Path) -> tuple[dict[str, str], int]:
@@ -118,7 +130,13 @@ def _patient_from_voxel(fields: dict[str, str], path: Path) -> np.ndarray:
         warnings.warn(
             f"{path}: no orientation in the header; its axes are taken as L, P, S", SynthrayWarning, stacklevel=3
         )
-    if axes.size != 9 or len(origin) != 3:
+    if axes.size != 9 or len(origin) != 3 or not np.isfinite(axes).all():
         raise InputError(f"{path}: the header's orientation or origin is not three-dimensional; export it again")
+    turned = axes.reshape(3, 3)
+    if np.abs(np.linalg.norm(turned, axis=1) - 1).max() > 1e-2:
+        raise InputError(f"{path}: the header's orientation is not made of unit vectors; the file is damaged")
     # The file lists the direction of each voxel axis in turn; those are the columns of the affine.
-    return check_affine(compose(axes.reshape(3, 3).T * spacing, origin), f"{path}: the affine")
+    affine = check_affine(compose(turned.T * spacing, origin), f"{path}: the affine")
+    if np.abs(turned @ turned.T - np.eye(3)).max() > 1e-2:
+        warnings.warn(f"{path}: its axes aren't perpendicular; the sheared grid is kept", SynthrayWarning, stacklevel=3)
+    return affine

@@ -114,7 +114,10 @@ def rescaled(stored: npt.NDArray[Any], slope: float, intercept: float) -> npt.ND
     """`stored * slope + intercept`, int32 where everything is whole, else float32; untouched where nothing changes."""
     if slope == 1 and intercept == 0:
         return stored
-    if stored.dtype.kind in "iu" and slope == int(slope) and intercept == int(intercept):
+    whole = (
+        stored.dtype.kind in "iu" and stored.dtype.itemsize < 4 and slope == int(slope) and intercept == int(intercept)
+    )
+    if whole and abs(slope) < 1 << 14 and abs(intercept) < 1 << 30:
         return stored.astype(np.int32) * int(slope) + int(intercept)
     return stored.astype(np.float32) * np.float32(slope) + np.float32(intercept)
 
@@ -193,6 +196,8 @@ def _scaling(fields: _Fields, path: Path) -> tuple[float, float]:
         return 1.0, 0.0
     if not (math.isfinite(slope) and math.isfinite(intercept)):
         raise InputError(f"{path}: the scaling in the header (slope {slope}, intercept {intercept}) is not finite")
+    if slope < 0:
+        _warn(f"{path}: the header turns values upside down (slope {slope}); they are read as it says")
     return slope, intercept
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from synthray.anatomy.metaimage import data_file
 from synthray.anatomy.patient import Volume
@@ -39,14 +42,38 @@ _LPS_SIGNS: Final = {
 _MOST_HEADER_BYTES: Final = 1 << 20
 
 
+@dataclass(frozen=True)
+class NrrdHeader:
+    """The text at the head of a NRRD file.
+
+    Attributes:
+        fields: name in lower case -> value.
+        pairs: key -> value of `key:=value` lines, which programs use for their own.
+        end: the byte after the header.
+    """
+
+    fields: Mapping[str, str]
+    pairs: Mapping[str, str]
+    end: int
+
+
 def read_nrrd(path: Path) -> Volume:
     """The volume in a .nrrd or .nhdr file.
 
     Raises:
         InputError: the header is incomplete or not one 3-D scalar volume, or the file is cut off or damaged.
     """
-    fields, data_offset = _read_fields(path)
-    shape = _shape(fields, path)
+    header = read_header(path)
+    return Volume(read_voxels(path, header, _shape(header.fields, path)), patient_from_voxel(header.fields, path))
+
+
+def read_voxels(path: Path, header: NrrdHeader, shape: tuple[int, int, int]) -> npt.NDArray[Any]:
+    """The data of a file as an array whose first axis runs fastest in the file.
+
+    Raises:
+        InputError: a type or encoding that can't be read, or the data are cut off or damaged.
+    """
+    fields = header.fields
     dtype = np.dtype(("<" if fields.get("endian", "little") == "little" else ">") + _type(fields, path))
     named = fields.get("data file", fields.get("datafile"))
     data_path = path if named is None else data_file(path, named)
@@ -59,15 +86,18 @@ def read_nrrd(path: Path) -> Volume:
         or (byte_skip and packing != "none")
     ):
         raise InputError(f"{path}: NRRD encoding '{encoding}' or its skips can't be read; save it as raw or gzip")
-    offset = (data_offset if data_path == path else 0) + byte_skip
+    offset = (header.end if data_path == path else 0) + byte_skip
     if byte_skip == -1:  # the voxels are the last bytes of the file
         offset = max(0, data_path.stat().st_size - int(np.prod(shape, dtype=np.float64)) * dtype.itemsize)
-    affine = _patient_from_voxel(fields, path)
-    return Volume(RawData(path=data_path, offset=offset, packing=packing, dtype=dtype, shape=shape).read(), affine)
+    return RawData(path=data_path, offset=offset, packing=packing, dtype=dtype, shape=shape).read()
 
 
-def _read_fields(path: Path) -> tuple[dict[str, str], int]:
-    """Header fields with lower-case names, and the byte after the header."""
+def read_header(path: Path) -> NrrdHeader:
+    """The header of a NRRD file.
+
+    Raises:
+        InputError: not a NRRD file, or cut off.
+    """
     with path.open("rb") as stream:
         head = stream.read(_MOST_HEADER_BYTES)
     if not head.startswith(b"NRRD000"):
@@ -75,16 +105,19 @@ def _read_fields(path: Path) -> tuple[dict[str, str], int]:
     blank = re.search(rb"\r?\n\r?\n", head)
     end = blank.end() if blank else len(head)
     fields: dict[str, str] = {}
-    for line in head[:end].decode("latin-1").splitlines()[1:]:
+    pairs: dict[str, str] = {}
+    for line in head[:end].decode("utf-8", "replace").splitlines()[1:]:
         key, colon, value = line.partition(":")
-        if colon and not value.startswith("=") and not line.startswith("#"):
+        if colon and value.startswith("="):
+            pairs[key] = value[1:]
+        elif colon and not line.startswith("#"):
             fields[key.strip().lower()] = value.strip()
     if blank is None and "data file" not in fields and "datafile" not in fields:
         raise InputError(f"{path}: cut off in its header; export it again")
-    return fields, end
+    return NrrdHeader(fields, pairs, end)
 
 
-def _shape(fields: dict[str, str], path: Path) -> tuple[int, int, int]:
+def _shape(fields: Mapping[str, str], path: Path) -> tuple[int, int, int]:
     sizes = fields.get("sizes", "").split()
     if not all(word.isdigit() for word in sizes) or len(sizes) != 3 or fields.get("dimension") != "3":
         raise InputError(
@@ -94,7 +127,7 @@ def _shape(fields: dict[str, str], path: Path) -> tuple[int, int, int]:
     return int(sizes[0]), int(sizes[1]), int(sizes[2])
 
 
-def _type(fields: dict[str, str], path: Path) -> str:
+def _type(fields: Mapping[str, str], path: Path) -> str:
     named = fields.get("type", "")
     for dtype, names in _TYPES.items():
         if named in names.split("|"):
@@ -102,7 +135,12 @@ def _type(fields: dict[str, str], path: Path) -> str:
     raise InputError(f"{path}: NRRD type '{named}' can't be used; save it as int16 or float")
 
 
-def _patient_from_voxel(fields: dict[str, str], path: Path) -> np.ndarray:
+def patient_from_voxel(fields: Mapping[str, str], path: Path) -> npt.NDArray[np.float64]:
+    """(4, 4) voxel index -> patient mm (LPS), of the three spatial axes.
+
+    Raises:
+        InputError: directions or origin are missing or malformed.
+    """
     signs = _LPS_SIGNS.get(fields.get("space", "").lower())
     if signs is None:
         known = fields.get("space", "none given")

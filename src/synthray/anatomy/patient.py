@@ -15,6 +15,8 @@ from synthray.geometry import apply, check_affine
 
 Array = npt.NDArray[Any]
 
+_FARTHEST_LANDMARK_MM = 1e4
+
 
 @dataclass(frozen=True, eq=False)
 class Volume:
@@ -81,8 +83,10 @@ class LabelMap:
         if self.codes.dtype not in (np.dtype(np.uint8), np.dtype(np.uint16)):
             raise InputError(f"label codes must be uint8 or uint16, got {self.codes.dtype}")
         for name, codes in self.structures.items():
-            if not codes or min(codes) < 1:
-                raise InputError(f"structure '{name}' has codes {codes}: they must be positive (0 is background)")
+            if not name:
+                raise InputError(f"the structure with codes {codes} has no name")
+            if not codes or min(codes) < 1 or max(codes) > np.iinfo(np.uint16).max:
+                raise InputError(f"structure '{name}' has codes {codes}: they must be 1 to 65535 (0 is background)")
         object.__setattr__(self, "structures", MappingProxyType(dict(self.structures)))
 
     def __repr__(self) -> str:
@@ -199,6 +203,11 @@ class Patient:
         for landmark, point in points.items():
             if point.shape != (3,) or not np.isfinite(point).all():
                 raise InputError(f"{self.name}: landmark '{landmark}' must be three finite numbers in mm (LPS)")
+            away_mm = float(np.linalg.norm(point - self.ct.center_mm))
+            if away_mm > _FARTHEST_LANDMARK_MM:
+                raise InputError(
+                    f"{self.name}: landmark '{landmark}' lies {away_mm / 1000:.0f} m from the CT; use mm, LPS"
+                )
         object.__setattr__(self, "landmarks", MappingProxyType(points))
 
     def __repr__(self) -> str:

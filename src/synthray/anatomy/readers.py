@@ -21,7 +21,10 @@ from synthray.errors import InputError, SynthrayWarning
 
 AIR_HU: Final = -1000
 LOWEST_HU: Final = -1024
+# The extended scale for metal ends at 30710 (16 bit, offset 1024, step 1).
+_HIGHEST_HU: Final = 1e5
 _PATIENT_CT: Final = "ct.nii.gz"
+_SEGMENTATIONS: Final = "segmentations"
 
 
 def load_patient(
@@ -38,13 +41,14 @@ def load_patient(
 
     Args:
         path: a NIfTI, NRRD or MetaImage file, a folder of DICOM slices, or a folder written by `save_patient`
-            (its labels and landmarks come along).
-        labels: a file of codes, a folder of one binary file per structure, or structure name -> binary file.
+            (its labels and landmarks come along) or of TotalSegmentator's data (`ct.nii.gz`, `segmentations/`).
+        labels: a file of codes, a 3-D Slicer segmentation, a DICOM RT structure set, a folder of one binary file per
+            structure, or structure name -> binary file.
         label_names: code -> name, or a JSON file of names.
         landmarks: name -> three mm (LPS), or a file (.json, .csv, .mrk.json, .fcsv).
         remove_table: set everything outside the body to air; where no body is found, warn and leave the CT as it is.
         name: for messages and file names; by default the file's name, for DICOM a hash of the series.
-        series: SeriesInstanceUID where a DICOM folder holds several CT series.
+        series: which one where a DICOM folder holds several CT series; see `read_dicom_folder`.
 
     Raises:
         InputError: something can't be read or used; see the readers of each format. One line.
@@ -75,7 +79,7 @@ def read_ct(path: Path, series: str | None = None) -> tuple[Volume, str]:
         volume, name = read_dicom_folder(path, series)
     else:
         file = path / _PATIENT_CT if path.is_dir() else path
-        if not is_volume_file(file) and _is_dicom(file):
+        if not is_volume_file(file) and is_dicom_file(file):
             raise InputError(f"{file}: one DICOM file; give the folder that holds the whole series")
         volume, name = read_volume(file), stem(file)
         name = file.absolute().parent.name if name == "ct" else name
@@ -100,6 +104,8 @@ def _as_hounsfield(values: npt.NDArray[Any], path: Path) -> npt.NDArray[Any]:
             f"{path}: values from {lowest:.0f} to {highest:.0f} are not Hounsfield units; were they stored with an "
             "offset of 1024? Subtract it first"
         )
+    if highest > _HIGHEST_HU:
+        raise InputError(f"{path}: values up to {highest:.3g} are not Hounsfield units; export the CT again")
     if lowest > -200:
         warnings.warn(
             f"{path}: lowest value {lowest:.0f}: no air, lung or fat in it; are these Hounsfield units?",
@@ -112,7 +118,10 @@ def _as_hounsfield(values: npt.NDArray[Any], path: Path) -> npt.NDArray[Any]:
     return values.astype(np.int16 if whole else np.float32, copy=False)
 
 
-def _is_dicom(path: Path) -> bool:
+def is_dicom_file(path: Path) -> bool:
+    """Whether a file starts as DICOM files do."""
+    if not path.is_file():
+        return False
     with path.open("rb") as stream:
         return stream.read(132)[128:] == b"DICM"
 
@@ -128,6 +137,8 @@ def _beside(
     if labels is None and "labels.nii.gz" in held:
         labels = held["labels.nii.gz"]
         label_names = label_names or held.get("labels.json")
+    elif labels is None and (folder / _SEGMENTATIONS).is_dir():
+        labels = folder / _SEGMENTATIONS
     return labels, label_names, landmarks if landmarks is not None else held.get("landmarks.json")
 
 

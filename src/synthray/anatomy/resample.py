@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from synthray.anatomy.patient import Volume
+from synthray.geometry import apply
 
 
 def resample(
@@ -50,3 +51,17 @@ def covers(grid: Volume, shape: tuple[int, int, int], patient_from_voxel: npt.ND
     other = Volume(np.broadcast_to(np.uint8(0), shape), patient_from_voxel)
     apart = np.linalg.norm(grid.corners_mm - other.corners_mm, axis=-1).max()
     return bool(apart < 0.1 * grid.voxel_mm.min())
+
+
+def shares_voxels(grid: Volume, patient_from_voxel: npt.NDArray[np.float64]) -> bool:
+    """Whether a grid's voxel centres are voxel centres of another grid: cropped, padded, flipped or with other axes.
+
+    Within a tenth of a voxel; moving labels from one to the other by nearest neighbour is then exact.
+    """
+    other_from_grid = np.linalg.inv(patient_from_voxel) @ grid.patient_from_voxel
+    exact = np.rint(other_from_grid)
+    if not np.array_equal(np.abs(exact[:3, :3]).sum(axis=0), np.ones(3)) or abs(np.linalg.det(exact[:3, :3])) != 1:
+        return False
+    ends = np.array([[0, n - 1] for n in grid.shape])
+    corners = np.stack(np.meshgrid(*ends, indexing="ij"), axis=-1).reshape(8, 3)
+    return bool(np.abs(apply(other_from_grid - exact, corners)).max() < 0.1)

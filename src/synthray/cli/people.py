@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 CtArgument = Annotated[
     str, typer.Argument(help="CT: DICOM folder, .nii(.gz), .nrrd, .mha, or body:SEED.", metavar="CT")
 ]
-LabelsOption = Annotated[Path | None, typer.Option(help="Label map on the CT's grid, or a folder of masks.")]
+LabelsOption = Annotated[Path | None, typer.Option(help="Label map, folder of masks, .seg.nrrd, or RT structure set.")]
 NamesOption = Annotated[Path | None, typer.Option(help="JSON of label names; found beside the labels by default.")]
 LandmarksOption = Annotated[Path | None, typer.Option(help="Landmarks: .json, .csv, .mrk.json, .fcsv.")]
 DiseaseOption = Annotated[
@@ -93,16 +93,37 @@ def inspect(
 ) -> None:
     """Say what a CT holds: spacing, orientation, Hounsfield range, cut-offs, metal, labels, warnings.
 
+    Of one DICOM X-ray: polarity, pixel size, C-arm angles.
+
     Example: synthray inspect ct.nii.gz --picture ct.png
     """
-    from synthray.anatomy import draw_ct, inspect_ct
+    from synthray.anatomy import draw_ct, inspect_ct, is_dicom_file
 
     if picture is not None and picture.suffix.lower() != ".png":
         raise InputError(f"{picture}: the picture is a .png")
+    if is_dicom_file(Path(ct)):
+        _inspect_xray(Path(ct), picture, as_json)
+        return
     report, patient = inspect_ct(ct, labels=labels, label_names=label_names or _names(labels), landmarks=landmarks)
     if picture is not None:
         _write_png(picture, draw_ct(patient))
     emit(asdict(report), _in_words(report), as_json)
+
+
+def _inspect_xray(path: Path, picture: Path | None, as_json: bool) -> None:
+    """What one DICOM X-ray holds."""
+    import numpy as np
+
+    from synthray.anatomy import read_xray_dicom
+
+    xray = read_xray_dicom(path)
+    if picture is not None:
+        low, high = np.percentile(xray.image, [0.5, 99.5])
+        shown = np.clip((xray.image - low) / max(high - low, 1e-6), 0, 1)
+        _write_png(picture, (255 * shown).astype(np.uint8))
+    facts = xray.describe()
+    lines = [f"{key.replace('_', ' '):20} {'not said' if value is None else value}" for key, value in facts.items()]
+    emit({"path": str(path), **facts}, "\n".join([f"{path}: an X-ray", *lines]), as_json)
 
 
 def _in_words(report: CtReport) -> str:

@@ -1,6 +1,7 @@
 """Recipes, resumable generation, sharded storage, and reading it back."""
 
 from synthray.dataset.check import VerifyReport as VerifyReport
+from synthray.dataset.check import mend as mend
 from synthray.dataset.check import verify as verify
 from synthray.dataset.job import GenerateResult as GenerateResult
 from synthray.dataset.job import generate as generate

@@ -2,39 +2,35 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import json
 import os
-import socket
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from synthray.dataset.people import fingerprint
+from synthray.dataset.inputs import CACHE, Inputs
+from synthray.dataset.layout import (
+    FORMAT,
+    LOCK,
+    MANIFEST,
+    RECIPE,
+    ShardInfo,
+    complete_manifest,
+    read_manifest,
+    read_recipe,
+    shard_name,
+    shard_range,
+)
+from synthray.dataset.lock import folder_lock, sweep
 from synthray.dataset.plan import shard_count
 from synthray.dataset.recipe import Recipe, load_recipe, parse
 from synthray.dataset.shards import checksum, encode_json, unpack
 from synthray.errors import InputError, SynthrayWarning
 from synthray.files import PART_SUFFIX, write_atomically
 
-FORMAT = "synthray-dataset-1"
-LOCK_WAIT_S = 10.0
-RECIPE, MANIFEST, LOCK = "recipe.json", "manifest.json", ".lock"
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class ShardInfo:
-    """One finished shard: file name, number of samples, size, SHA-256."""
-
-    file: str
-    samples: int
-    bytes: int
-    sha256: str
 
 
 @dataclass(frozen=True)
@@ -46,12 +42,15 @@ class GenerateResult:
         images: number of images in the set.
         made: how many of them this call made.
         seconds: wall-clock time of this call.
+        shares: stage -> share of the workers' time while they were there: `people` (loading or building them),
+            `projection`, `physics`, `encoding`, `writing`, and `waiting` (starting up and running out of work).
     """
 
     folder: Path
     images: int
     made: int
     seconds: float
+    shares: Mapping[str, float] = field(default_factory=dict)
 
 
 def generate(
@@ -60,6 +59,7 @@ def generate(
     *,
     workers: int | None = None,
     images: int | None = None,
+    ray: str | None = None,
     on_progress: Progress | None = None,
 ) -> GenerateResult:
     """Make a data set, or finish one that was interrupted; the bytes are the same for any number of workers.
@@ -69,6 +69,8 @@ def generate(
         out: the set's folder; new, empty, or holding a set of the same recipe.
         workers: processes; all cores by default. 1 works in this process.
         images: overrides the recipe's number of images; a larger number extends a finished set.
+        ray: address of a Ray cluster, `auto` for the one that this machine belongs to, or `local` to start one here;
+            the bytes are those of a local job. Needs the extra `ray`.
         on_progress: called with (images done, images in all).
 
     Raises:
@@ -80,136 +82,64 @@ def generate(
         checked = parse(Recipe, {**checked.model_dump(mode="json"), "images": images}, "recipe")
     folder = Path(out)
     _make_folder(folder)
-    with _lock(folder):
+    with folder_lock(folder):
+        # Read before a raised number of images makes it outdated: what it lists needn't be examined again.
+        known = {info.file: info for info in read_manifest(folder) or ()}
         _claim(folder, checked)
-        _sweep(folder)
-        done = _finished_shards(folder, checked)
+        sweep(folder)
+        done = _finished_shards(folder, checked, known)
         missing = [shard for shard in range(shard_count(checked)) if shard not in done]
         already = sum(info.samples for info in done.values())
         report = on_progress or (lambda finished, total: None)
         report(already, checked.images)
-        made = _run(checked, folder, missing, workers, lambda count: report(already + count, checked.images))
-        shards = done | made
+        run = _run(checked, folder, missing, workers, lambda count: report(already + count, checked.images), ray)
+        shards = done | run.made
         _write_manifest(folder, checked, [shards[number] for number in sorted(shards)])
-    count = sum(info.samples for info in made.values())
-    return GenerateResult(folder, checked.images, count, time.monotonic() - started)
+    count = sum(info.samples for info in run.made.values())
+    return GenerateResult(folder, checked.images, count, time.monotonic() - started, run.shares())
 
 
-def shard_name(shard: int) -> str:
-    """File name of a shard."""
-    return f"shard-{shard:06d}.tar"
+def remake(folder: Path, shards: Sequence[int], *, workers: int | None = None) -> int:
+    """Make some shards of a finished set again, whatever lies there; the others are not touched.
 
-
-def shard_range(recipe: Recipe, shard: int) -> range:
-    """Indices of the images in a shard."""
-    first = shard * recipe.images_per_shard
-    return range(first, min(first + recipe.images_per_shard, recipe.images))
-
-
-def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """The manifest of a finished set, or None.
+    Returns:
+        The number of images made.
 
     Raises:
-        InputError: the manifest is there but damaged.
+        InputError: the set is not finished, in use, or what it was made from has changed.
     """
-    try:
-        data = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        if data["format"] != FORMAT:
-            raise InputError(f"{folder / MANIFEST}: format '{data['format']}' is not {FORMAT}")
-        _ = [ShardInfo(**entry) for entry in data["shards"]]
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{folder / MANIFEST}: damaged ({error}); delete it and run generate again") from None
-    return data
-
-
-def read_recipe(folder: Path) -> tuple[Recipe, dict[str, Any]]:
-    """The recipe of a set and the record it is part of.
-
-    Raises:
-        InputError: the folder holds no data set, or its recipe is damaged.
-    """
-    try:
-        record = json.loads((folder / RECIPE).read_text(encoding="utf-8"))
-        return parse(Recipe, record["recipe"], str(folder / RECIPE)), record
-    except FileNotFoundError:
-        raise InputError(f"{folder}: no data set here (no {RECIPE}); make one with synthray generate") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{folder / RECIPE}: damaged ({error})") from None
+    with folder_lock(folder):
+        recipe, record = read_recipe(folder)
+        listed = complete_manifest(folder, recipe)
+        if listed is None:
+            raise InputError(f"{folder}: not finished; run synthray generate again with its recipe")
+        difference = _difference({"inputs": record.get("inputs")}, {"inputs": Inputs(folder).fingerprint(recipe)})
+        if difference:
+            raise InputError(f"{folder}: can't be mended: what it was made from has changed ({difference})")
+        made = _run(recipe, folder, list(shards), workers, lambda count: None, None).made
+        for number, info in made.items():
+            if info != listed[number]:
+                message = f"{folder / info.file}: made again with other bytes, by another version or kind of machine"
+                warnings.warn(message, SynthrayWarning, stacklevel=2)
+        _write_manifest(folder, recipe, [made.get(number, info) for number, info in enumerate(listed)])
+    return sum(info.samples for info in made.values())
 
 
 def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        held = {entry.name for entry in folder.iterdir()} - {LOCK}
+        # What a job that was killed before it wrote the recipe left behind is ours, too.
+        held = {entry.name for entry in folder.iterdir() if not entry.name.endswith(PART_SUFFIX)} - {LOCK, CACHE}
     except OSError as error:
         raise InputError(f"{folder}: can't be used as output folder ({error.strerror or error})") from None
     if held and RECIPE not in held:
         raise InputError(f"{folder}: not empty and not a data set (it holds {sorted(held)[0]}); choose another folder")
 
 
-@contextlib.contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    """Keep the folder to this process. The kernel frees the lock when the process ends, however it ends."""
-    path = folder / LOCK
-    try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise InputError(f"{folder}: can't be written ({error.strerror or error})") from None
-    try:
-        _acquire(handle, folder)
-        os.ftruncate(handle, 0)
-        os.write(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
-        yield
-    finally:
-        os.close(handle)
-
-
-def _acquire(handle: int, folder: Path) -> None:
-    """Take the lock, or refuse with its holder's name.
-
-    A worker that a killed job was just starting holds the lock until it has become its own program, some milliseconds
-    after that job's death: a lock whose holder is gone is worth waiting for.
-    """
-    deadline = time.monotonic() + LOCK_WAIT_S
-    while True:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except OSError:
-            holder = os.pread(handle, 200, 0).decode(errors="replace").strip() or "another process"
-            if not _is_gone(holder) or time.monotonic() > deadline:
-                raise InputError(f"{folder}: in use by {holder}; wait for it or stop it first") from None
-        time.sleep(0.02)
-
-
-def _is_gone(holder: str) -> bool:
-    """Whether the process that a lock file names has ended, as far as this machine can tell."""
-    words = holder.split()
-    known = len(words) == 4 and words[1].isdigit() and words[3] == socket.gethostname()
-    return known and _has_ended(int(words[1]))
-
-
-def _has_ended(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except OSError as error:
-        return isinstance(error, ProcessLookupError)
-    return False
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what killed processes left half-written; an orphaned worker may still be finishing its own."""
-    for part in folder.glob(f".*{PART_SUFFIX}"):
-        owner = part.name.removesuffix(PART_SUFFIX).rpartition(".")[2]
-        if owner.isdigit() and _has_ended(int(owner)):
-            part.unlink(missing_ok=True)
-
-
 def _claim(folder: Path, recipe: Recipe) -> None:
     """Write the recipe into a new folder; refuse a folder of another recipe, and shrinking."""
-    record = {"format": FORMAT, "recipe": recipe.model_dump(mode="json"), "inputs": fingerprint(recipe)}
+    inputs = Inputs(folder)
+    record = {"format": FORMAT, "recipe": recipe.model_dump(mode="json"), "inputs": inputs.fingerprint(recipe)}
     if (folder / RECIPE).exists():
         _, held = read_recipe(folder)
         difference = _difference(
@@ -220,9 +150,12 @@ def _claim(folder: Path, recipe: Recipe) -> None:
         if recipe.images < held["recipe"]["images"]:
             raise InputError(f"{folder}: holds {held['recipe']['images']} images; it can be extended, not shortened")
         if recipe.images == held["recipe"]["images"]:
+            inputs.save()
             return
+    inputs.check_leaks(recipe)
     (folder / MANIFEST).unlink(missing_ok=True)
     write_atomically(folder / RECIPE, encode_json(record))
+    inputs.save()
 
 
 def _difference(old: Any, new: Any, key: str = "") -> str:
@@ -242,10 +175,8 @@ def _difference(old: Any, new: Any, key: str = "") -> str:
     return "" if old == new else f"{key.removeprefix('recipe.')}: {old!r} there, {new!r} now"
 
 
-def _finished_shards(folder: Path, recipe: Recipe) -> dict[int, ShardInfo]:
-    """Shards that are already there and whole. With a manifest only sizes are compared; without, all is read."""
-    manifest = read_manifest(folder)
-    known = {entry["file"]: ShardInfo(**entry) for entry in manifest["shards"]} if manifest else {}
+def _finished_shards(folder: Path, recipe: Recipe, known: Mapping[str, ShardInfo]) -> dict[int, ShardInfo]:
+    """Shards that are already there and whole. Of known ones only sizes are compared; all others are read."""
     found = {}
     for shard in range(shard_count(recipe)):
         path, expected = folder / shard_name(shard), len(shard_range(recipe, shard))
@@ -268,23 +199,69 @@ def _examine(path: Path) -> ShardInfo | None:
     return ShardInfo(path.name, samples, path.stat().st_size, checksum(path))
 
 
+@dataclass
+class _Run:
+    """What workers made and how long each stage took them."""
+
+    workers: int
+    started: float = field(default_factory=time.monotonic)
+    made: dict[int, ShardInfo] = field(default_factory=dict)
+    stages: dict[str, float] = field(default_factory=dict)
+
+    def take(self, shard: int, answer: dict[str, Any]) -> None:
+        """Note a finished shard."""
+        for stage, seconds in answer.pop("stages").items():
+            self.stages[stage] = self.stages.get(stage, 0.0) + seconds
+        self.made[shard] = ShardInfo(**answer)
+
+    def shares(self) -> dict[str, float]:
+        """Stage -> share of the workers' time; empty when nothing was made."""
+        if not self.made:
+            return {}
+        busy = sum(self.stages.values())
+        whole = max(self.workers * (time.monotonic() - self.started), busy)
+        return {**{stage: seconds / whole for stage, seconds in self.stages.items()}, "waiting": 1 - busy / whole}
+
+
 def _run(
-    recipe: Recipe, folder: Path, missing: list[int], workers: int | None, report: Callable[[int], None]
-) -> dict[int, ShardInfo]:
+    recipe: Recipe,
+    folder: Path,
+    missing: list[int],
+    workers: int | None,
+    report: Callable[[int], None],
+    ray: str | None,
+) -> _Run:
     from synthray.dataset.pool import run_here, run_in_processes
 
     count = min(workers if workers is not None else len(os.sched_getaffinity(0)), max(len(missing), 1))
     if count < 1:
         raise InputError(f"workers={workers}: at least 1 is needed")
-    made: dict[int, ShardInfo] = {}
-    run = run_here(recipe, folder, missing) if count == 1 else run_in_processes(folder, missing, count)
-    for shard, info in run:
-        made[shard] = ShardInfo(**info)
-        report(sum(done.samples for done in made.values()))
-    return made
+    run, images = _Run(count), 0
+    if ray is not None and missing:
+        from synthray.dataset.ray_pool import run_on_ray
+
+        finished = run_on_ray(recipe, folder, missing, ray, workers)
+    elif count == 1:
+        finished = run_here(recipe, folder, missing)
+    else:
+        finished = run_in_processes(recipe, folder, missing, count)
+    for shard, answer in finished:
+        run.take(shard, answer)
+        images += run.made[shard].samples
+        report(images)
+    return run
 
 
 def _write_manifest(folder: Path, recipe: Recipe, shards: list[ShardInfo]) -> None:
+    """Write the manifest, once all that it lists is there.
+
+    Raises:
+        InputError: something was removed or altered while the job ran, or the folder can't be written.
+    """
+    for info in shards:
+        path = folder / info.file
+        if not path.is_file() or path.stat().st_size != info.bytes:
+            raise InputError(f"{path}: was removed or altered while the job ran; run the same command again")
     data = {
         "format": FORMAT,
         "name": recipe.name,

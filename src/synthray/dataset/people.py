@@ -1,10 +1,8 @@
-"""The people of a recipe, loaded or built, and a fingerprint of what they are made from."""
+"""The people of a recipe, loaded or built."""
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +11,7 @@ from synthray.anatomy import Patient, below_diaphragm, load_patient, resample_pa
 from synthray.anatomy.body import body
 from synthray.anatomy.morph import jittered, mirrored, random_deformation, turned_legs
 from synthray.dataset.disease_recipe import with_disease
-from synthray.dataset.recipe import Morph, Person, Recipe
-from synthray.dataset.shards import checksum
+from synthray.dataset.recipe import Morph, Person
 from synthray.errors import InputError
 
 BODY_VOXEL_MM = 2.0
@@ -96,25 +93,3 @@ def target_mm(patient: Patient, target: str) -> npt.NDArray[np.float64]:
             f"{patient.name} has no landmark or structure '{missing[0]}'; its landmarks and labels name it"
         )
     return patient.structure_center_mm(*names)
-
-
-def fingerprint(recipe: Recipe) -> dict[str, str]:
-    """Path as written in the recipe -> SHA-256 of its content, for every file that people and tools are made from.
-
-    Raises:
-        InputError: a file is missing.
-    """
-    sources = [one for p in recipe.people for one in (p.ct, p.labels, p.label_names, p.landmarks)]
-    named = dict.fromkeys([*sources, *(tool.file for tool in recipe.tools)])
-    return {source: _content(Path(source)) for source in named if isinstance(source, str)}
-
-
-def _content(path: Path) -> str:
-    if path.is_file():
-        return checksum(path)
-    if not path.is_dir():
-        raise InputError(f"{path}: no such file or folder")
-    whole = hashlib.sha256()
-    for file in sorted(item for item in path.rglob("*") if item.is_file()):
-        whole.update(f"{file.relative_to(path)} {checksum(file)}\n".encode())
-    return whole.hexdigest()

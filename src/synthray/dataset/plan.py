@@ -93,7 +93,7 @@ def plan_rows(recipe: Recipe) -> Iterator[dict[str, Any]]:
 
 def person_of_shard(recipe: Recipe, shard: int) -> int:
     """Number of the person that a shard shows."""
-    return shard % len(recipe.everyone())
+    return shard % recipe.person_count
 
 
 def shard_count(recipe: Recipe) -> int:

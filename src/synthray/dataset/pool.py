@@ -13,15 +13,18 @@ import queue
 import subprocess
 import sys
 import threading
+import traceback
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from synthray.dataset.recipe import Recipe
+from synthray.dataset.work import Work
 from synthray.errors import InputError, SynthrayError, SynthrayWarning
 
 ATTEMPTS = 3
+_OUT_OF_MEMORY = 137
 Finished = Iterator[tuple[int, dict[str, Any]]]
 
 
@@ -29,23 +32,23 @@ def run_here(recipe: Recipe, folder: Path, shards: list[int]) -> Finished:
     """Make shards one after the other in this process."""
     from synthray.dataset.make import ShardMaker
 
-    maker = ShardMaker(recipe, folder, threads=None)
-    for shard in shards:
+    maker, work = ShardMaker(recipe, folder, threads=None), Work(recipe, shards)
+    shard = work.take(None)
+    while shard is not None:
         yield shard, maker.make(shard)
+        shard = work.take(shard)
 
 
-def run_in_processes(folder: Path, shards: list[int], workers: int) -> Finished:
+def run_in_processes(recipe: Recipe, folder: Path, shards: list[int], workers: int) -> Finished:
     """Make shards in worker processes; yields each as it is finished, in any order.
 
     Raises:
         InputError: a worker met wrong input.
-        SynthrayError: a worker died several times over the same shard.
+        SynthrayError: a worker died several times over the same shard, or there is a fault in synthray.
     """
-    waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
-    for shard in shards:
-        waiting.put(shard)
+    work = Work(recipe, shards)
     results: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
-    crew = [_Worker(folder, waiting, results) for _ in range(workers)]
+    crew = [_Worker(folder, work, results) for _ in range(workers)]
     warned = set[str]()
     try:
         for worker in crew:
@@ -68,10 +71,8 @@ def run_in_processes(folder: Path, shards: list[int], workers: int) -> Finished:
 class _Worker:
     """One worker process and the thread that feeds it; a process that dies is replaced and its shard tried again."""
 
-    def __init__(
-        self, folder: Path, waiting: queue.SimpleQueue[int], results: queue.SimpleQueue[tuple[str, Any]]
-    ) -> None:
-        self._folder, self._waiting, self._results = folder, waiting, results
+    def __init__(self, folder: Path, work: Work, results: queue.SimpleQueue[tuple[str, Any]]) -> None:
+        self._folder, self._work, self._results = folder, work, results
         self._process: subprocess.Popen[str] | None = None
         self._stopped = threading.Event()
         self.thread = threading.Thread(target=self._feed, daemon=True)
@@ -90,16 +91,14 @@ class _Worker:
                 leftover.unlink(missing_ok=True)
 
     def _feed(self) -> None:
-        while not self._stopped.is_set():
-            try:
-                shard = self._waiting.get_nowait()
-            except queue.Empty:
-                break
+        shard = self._work.take(None)
+        while shard is not None and not self._stopped.is_set():
             try:
                 self._results.put(("done", (shard, self._make(shard))))
             except SynthrayError as error:
                 self._results.put(("error", error))
                 break
+            shard = self._work.take(shard)
 
     def _make(self, shard: int) -> dict[str, Any]:
         code: int | None = None
@@ -141,6 +140,8 @@ class _Worker:
                 self._results.put(("warning", answer["warning"]))
             elif "wrong" in answer:
                 raise InputError(answer["wrong"])
+            elif "fault" in answer:
+                raise SynthrayError(answer["fault"])
             else:
                 return answer
         return None
@@ -154,9 +155,16 @@ def _close_pipes(process: subprocess.Popen[str]) -> None:
                 pipe.close()
 
 
+def described(error: Exception) -> str:
+    """A fault in one line: what, and where in the code."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}{where}; what was finished is kept"
+
+
 def _serve(folder: Path) -> None:
     """A worker's life: read shard numbers from standard input, make them, answer in JSON lines."""
-    from synthray.dataset.job import read_recipe
+    from synthray.dataset.layout import read_recipe
     from synthray.dataset.make import ShardMaker
 
     # Whatever else prints goes to standard error; the pipe carries answers only.
@@ -176,6 +184,13 @@ def _serve(folder: Path) -> None:
                 result = maker.make(int(line))
             except InputError as error:
                 answer(wrong=str(error))
+                return
+            except (MemoryError, KeyboardInterrupt):
+                # Ended as by the kernel's memory killer: tried again, then given up with advice. (A worker gets no
+                # Ctrl-C; OpenBLAS interrupts itself when it can't allocate.)
+                os._exit(_OUT_OF_MEMORY)
+            except Exception as error:  # a fault of ours or of a library: one line instead of a worker's traceback
+                answer(fault=f"shard {line.strip()}: {described(error)}")
                 return
         for warning in caught:
             if issubclass(warning.category, SynthrayWarning):

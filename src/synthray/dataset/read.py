@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from synthray.dataset import rle
-from synthray.dataset.job import ShardInfo, read_manifest, read_recipe
+from synthray.dataset.layout import ShardInfo, complete_manifest, read_recipe, shard_range
+from synthray.dataset.metadata import check_metadata
 from synthray.dataset.recipe import Recipe
-from synthray.dataset.shards import decode_png16, unpack
+from synthray.dataset.shards import MEND, decode_png16, unpack
 from synthray.errors import InputError
+from synthray.files import parse_json
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,10 +68,10 @@ class Dataset:
         """
         path = Path(folder)
         recipe, _ = read_recipe(path)
-        manifest = read_manifest(path)
-        if manifest is None:
+        shards = complete_manifest(path, recipe)
+        if shards is None:
             raise InputError(f"{path}: this data set is not finished; run synthray generate again")
-        return Dataset(path, recipe, tuple(ShardInfo(**entry) for entry in manifest["shards"]))
+        return Dataset(path, recipe, shards)
 
     def __len__(self) -> int:
         return sum(shard.samples for shard in self.shards)
@@ -85,10 +86,27 @@ class Dataset:
             InputError: a shard is missing or damaged.
         """
         people = self.recipe.everyone()
-        for number, shard in enumerate(self.shards):
+        for number in range(len(self.shards)):
             if split is None or people[number % len(people)].split == split:
-                for key, files in unpack(self.folder / shard.file):
-                    yield decode_sample(self.folder / shard.file, key, files)
+                yield from self.shard(number)
+
+    def shard(self, number: int) -> Iterator[StoredSample]:
+        """The samples of one shard in order.
+
+        Raises:
+            InputError: the shard is missing or damaged.
+        """
+        path = self.folder / self.shards[number].file
+        expected = shard_range(self.recipe, number)
+        count = 0
+        for key, files in unpack(path):
+            sample = decode_sample(path, key, files)
+            if count == len(expected) or sample.truth["index"] != expected[count]:
+                raise _damaged(path, key, f"image {sample.truth['index']} does not belong there")
+            count += 1
+            yield sample
+        if count < len(expected):
+            raise InputError(f"{path}: holds {count} of {len(expected)} images; {MEND}")
 
 
 def decode_sample(shard: Path, key: str, files: Mapping[str, bytes]) -> StoredSample:
@@ -103,30 +121,32 @@ def decode_sample(shard: Path, key: str, files: Mapping[str, bytes]) -> StoredSa
         InputError: a file is missing or damaged.
     """
     try:
-        truth = json.loads(files["json"])
-        scale, offset = truth["image"]["scale"], truth["image"]["offset"]
-        density = truth["area_density"]
-        planes = [decode_png16(files[f"{name}.png"], density["scale"]) for name in density["basis"]] if density else []
-        marks = truth["landmarks"]
+        truth = parse_json(files["json"], f"{key}.json")
+        held = check_metadata(truth)
+        size = held.camera.rows, held.camera.columns
+        density = held.area_density
+        planes = [decode_png16(files[f"{name}.png"], density.scale, size) for name in density.basis] if density else []
         return StoredSample(
             key=key,
-            image=decode_png16(files["png"], scale) - np.float32(offset),
+            image=decode_png16(files["png"], held.image.scale, size) - np.float32(held.image.offset),
             masks={name: rle.decode(mask) for name, mask in truth["masks"].items()},
             landmarks_px={
-                name: np.array(mark["px"] if mark["px"] is not None else [np.nan, np.nan])
-                for name, mark in marks.items()
+                name: np.array(mark.px if mark.px is not None else [np.nan, np.nan])
+                for name, mark in held.landmarks.items()
             },
-            visible={name: bool(mark["visible"]) for name, mark in marks.items()},
+            visible={name: mark.visible for name, mark in held.landmarks.items()},
             area_density=np.stack(planes) if planes else None,
-            paths_mm={
-                name: decode_png16(files[f"{name}.path.png"], truth["paths"]["scale"]) for name in truth["paths"]["of"]
-            },
+            paths_mm={name: decode_png16(files[f"{name}.path.png"], held.paths.scale, size) for name in held.paths.of},
             truth=truth,
         )
-    except (KeyError, TypeError, ValueError, OSError) as error:
-        raise InputError(
-            f"{shard}: sample {key} is damaged ({error}); delete the shard and run generate again"
-        ) from None
+    except KeyError as error:
+        raise _damaged(shard, key, f"no file {error}") from None
+    except InputError as error:
+        raise _damaged(shard, key, str(error)) from None
+
+
+def _damaged(shard: Path, key: str, what: str) -> InputError:
+    return InputError(f"{shard}: sample {key} is damaged ({what}); {MEND}")
 
 
 def stack_masks(sample: StoredSample, structures: Sequence[str]) -> npt.NDArray[np.bool_]:

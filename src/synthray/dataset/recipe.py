@@ -16,10 +16,25 @@ from synthray.dataset.draws import Number, Strict, fixed
 from synthray.dataset.imaging_recipe import Imaging
 from synthray.dataset.tools_recipe import ToolEntry
 from synthray.errors import InputError
+from synthray.files import read_bytes
 from synthray.geometry import PRESETS, ViewSampler, named_view
 from synthray.geometry import CArm as Device
 
 Model = TypeVar("Model", bound=BaseModel)
+
+_MOST_YAML_BYTES = 4_000_000
+_DEEPEST_YAML, _MOST_TOKENS = 32, 500_000
+_MOST_PEOPLE = 1_000_000
+_MOST_NAME_BYTES = 64
+# The C parser is ten times as fast, and there in all of PyYAML's wheels.
+_SAFE_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_OPENING = (
+    yaml.FlowSequenceStartToken,
+    yaml.FlowMappingStartToken,
+    yaml.BlockSequenceStartToken,
+    yaml.BlockMappingStartToken,
+)
+_CLOSING = (yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken, yaml.BlockEndToken)
 
 
 class Morph(Strict):
@@ -112,7 +127,8 @@ class Structure2D(Strict):
     stricter: with `medial_path_above_mm`, pixels between a row's longest path and the middle must exceed that length,
     or, where that is less, the share `medial_row_fraction` of the row's longest path. (Lungs overlap the spine and
     the mediastinum before and behind, by a few centimetres of path; a radiologist's lung field ends where they are in
-    full view.)
+    full view.) With `medial_line` that border is the straight line which follows it best, as radiologists draw it past
+    great vessels and the heart.
     Structures that a person doesn't have count as empty, except that one of `of` must be there.
     """
 
@@ -122,6 +138,7 @@ class Structure2D(Strict):
     minus_above_mm: float = Field(0.0, ge=0)
     medial_path_above_mm: float = Field(0.0, ge=0)
     medial_row_fraction: float = Field(1.0, gt=0, le=1)
+    medial_line: bool = False
 
 
 class Recipe(Strict):
@@ -148,6 +165,8 @@ class Recipe(Strict):
         for name in self.structures:
             if not name.replace("_", "").replace("-", "").isalnum():
                 raise ValueError(f"structure name '{name}' may hold letters, digits, _ and - only")
+            if len(name.encode(errors="replace")) > _MOST_NAME_BYTES:
+                raise ValueError(f"structure name '{name[:20]}…' is longer than {_MOST_NAME_BYTES} bytes")
         for name in self.keep_paths:
             if name not in self.structures:
                 raise ValueError(f"keep_paths: '{name}' is not one of the structures {', '.join(self.structures)}")
@@ -156,7 +175,14 @@ class Recipe(Strict):
                 raise ValueError(f"structures: a tool is called '{tool.title}'; call the structure otherwise")
         if self.tool_poses_per_view > 1 and not self.tools:
             raise ValueError("'tool_poses_per_view' goes with 'tools'")
+        if self.person_count > _MOST_PEOPLE:
+            raise ValueError(f"people: {self.person_count} people are more than {_MOST_PEOPLE}")
         return self
+
+    @property
+    def person_count(self) -> int:
+        """Number of people, bodies and morphs counted out."""
+        return sum(person.count for person in self.people)
 
     @property
     def optional_structures(self) -> frozenset[str]:
@@ -201,26 +227,49 @@ def read_yaml(path: Path) -> Mapping[str, Any]:
     """A YAML file that holds one mapping.
 
     Raises:
-        InputError: it can't be read, is over 4 MB, uses aliases, or holds something else.
+        InputError: it can't be read, is over 4 MB, uses aliases, names a key twice, is nested deeper than any recipe,
+            or holds something else.
     """
     try:
-        if path.stat().st_size > 4_000_000:
-            raise InputError(f"{path}: over 4 MB, too large for a recipe")
-        text = path.read_text(encoding="utf-8")
-        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
-            raise InputError(f"{path}: YAML aliases (*name) are not supported in recipes; write the value out")
-        data = yaml.safe_load(text)
+        text = read_bytes(path, _MOST_YAML_BYTES).decode("utf-8")
+        _check_tokens(text, path)
+        data = yaml.load(text, Loader=_Loader)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: can't be read ({error})") from None
     except yaml.YAMLError as error:
         where = getattr(error, "problem_mark", None)
         line = f" at line {where.line + 1}" if where is not None else ""
         raise InputError(f"{path}: not valid YAML{line}: {getattr(error, 'problem', 'malformed')}") from None
+    except (ValueError, OverflowError) as error:  # not UTF-8, a date that isn't one, a number too long to be meant
+        raise InputError(f"{path}: can't be read ({error})") from None
     if not isinstance(data, Mapping):
         raise InputError(f"{path}: a recipe is a mapping of keys to values")
     return data
+
+
+class _Loader(_SAFE_LOADER):
+    """PyYAML's safe loader, which would let the last of two equal keys win in silence."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        twice = next((name for name in names if names.count(name) > 1), None) if len(names) < 1000 else None
+        if twice is not None:
+            raise yaml.constructor.ConstructorError(None, None, f"the key '{twice}' is there twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def _check_tokens(text: str, path: Path) -> None:
+    """Refuse aliases, which can make much of little, and depths and lengths that exhaust a parser's stack."""
+    depth = 0
+    for count, token in enumerate(yaml.scan(text, Loader=_SAFE_LOADER)):
+        if isinstance(token, yaml.AliasToken):
+            raise InputError(f"{path}: YAML aliases (*name) are not supported in recipes; write the value out")
+        if isinstance(token, _OPENING):
+            depth += 1
+        elif isinstance(token, _CLOSING):
+            depth -= 1
+        if depth > _DEEPEST_YAML or count > _MOST_TOKENS:
+            raise InputError(f"{path}: nested over {_DEEPEST_YAML} deep, or over {_MOST_TOKENS} parts; no recipe is")
 
 
 def parse(model: type[Model], data: Mapping[str, Any], where: str) -> Model:

@@ -19,6 +19,9 @@ from synthray.evaluate.bootstrap import bootstrap_interval as bootstrap_interval
 from synthray.evaluate.cases import Case as Case
 from synthray.evaluate.cases import read_deepfluoro as read_deepfluoro
 from synthray.evaluate.cases import read_folder as read_folder
+from synthray.evaluate.cases import read_pairs as read_pairs
+from synthray.evaluate.cases import read_qata as read_qata
+from synthray.evaluate.coco import read_coco as read_coco
 from synthray.evaluate.consistency import Consistency as Consistency
 from synthray.evaluate.consistency import consistent_landmarks as consistent_landmarks
 from synthray.evaluate.deepfluoro import posed_from_deepfluoro as posed_from_deepfluoro
@@ -37,19 +40,21 @@ from synthray.evaluate.posed import posed_from_list as posed_from_list
 from synthray.evaluate.protocol import evaluate_cases as evaluate_cases
 from synthray.evaluate.protocol import evaluate_folder as evaluate_folder
 from synthray.evaluate.protocol import evaluate_hdf5 as evaluate_hdf5
-from synthray.evaluate.report import Figure as Figure
-from synthray.evaluate.report import Gallery as Gallery
-from synthray.evaluate.report import KeyFigures as KeyFigures
-from synthray.evaluate.report import LineChart as LineChart
-from synthray.evaluate.report import Paragraph as Paragraph
-from synthray.evaluate.report import Section as Section
-from synthray.evaluate.report import Series as Series
-from synthray.evaluate.report import Table as Table
-from synthray.evaluate.report import render_report as render_report
-from synthray.evaluate.report import write_report as write_report
 from synthray.evaluate.scoring import Evaluation as Evaluation
 from synthray.evaluate.scoring import ScoredImage as ScoredImage
 from synthray.evaluate.scoring import describe as describe
+from synthray.evaluate.sources import open_source as open_source
+from synthray.evaluate.sources import unpack_source as unpack_source
+from synthray.page import Figure as Figure
+from synthray.page import Gallery as Gallery
+from synthray.page import KeyFigures as KeyFigures
+from synthray.page import LineChart as LineChart
+from synthray.page import Paragraph as Paragraph
+from synthray.page import Section as Section
+from synthray.page import Series as Series
+from synthray.page import Table as Table
+from synthray.page import render_report as render_report
+from synthray.page import write_report as write_report
 from synthray.rooms import make_callable as _make_callable
 
 _make_callable(__name__, evaluate)

@@ -10,9 +10,11 @@ import numpy as np
 
 from synthray.dataset import Dataset, StoredSample
 from synthray.errors import InputError
-from synthray.evaluate.cases import Case, read_folder
+from synthray.evaluate.cases import Case, looks_like_qata, read_folder
+from synthray.evaluate.deepfluoro import is_full_resolution
 from synthray.evaluate.protocol import evaluate_cases, evaluate_folder, evaluate_hdf5
 from synthray.evaluate.scoring import Evaluation
+from synthray.evaluate.sources import HDF5, open_source
 from synthray.imaging import DisplayPreset, display
 
 
@@ -30,8 +32,7 @@ def evaluate(
 
     Args:
         run: folder of a trained model.
-        data: a data set made by `generate`, an HDF5 file (preprocessed DeepFluoro layout), or a folder with
-            `images/` and `masks_STRUCTURE/` of equal stems.
+        data: a data set made by `generate`, or what `open_source` takes.
         out: where the results go; a folder beside the model named after the data by default.
         split: of a data set, `None` for all of it.
         where: of a folder with `index.json`: values that an image's entry must have.
@@ -49,11 +50,14 @@ def evaluate(
         if not cases:
             raise InputError(f"{source}: nobody is in split '{split}'; choose another split")
         return evaluate_cases(cases, run, target, **{"name": dataset.recipe.name, "total": len(cases), **options})
-    if source.suffix.lower() in (".h5", ".hdf5"):
+    if source.is_dir() and not looks_like_qata(source):
+        left_out = _stems(skip)
+        stems = [s for s in read_folder(source, where=where).images if s not in left_out] if left_out else None
+        return evaluate_folder(run, source, target, stems=stems, where=where, **options)
+    if source.suffix.lower() in HDF5 and not is_full_resolution(source):
         return evaluate_hdf5(run, source, target, **options)
-    left_out = _stems(skip)
-    stems = [stem for stem in read_folder(source, where=where).images if stem not in left_out] if left_out else None
-    return evaluate_folder(run, source, target, stems=stems, where=where, **options)
+    held = open_source(source)
+    return evaluate_cases(held.cases(None), run, target, **{"name": held.name, "total": held.total, **options})
 
 
 def dataset_cases(dataset: Dataset, split: str | None, preset: str | DisplayPreset = "chest-pa") -> Iterator[Case]:

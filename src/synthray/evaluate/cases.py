@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -14,9 +14,13 @@ import numpy.typing as npt
 
 from synthray.dataset.convert.synthex import DEEPFLUORO_CLASSES
 from synthray.errors import InputError, MissingExtraError
-from synthray.models.image_reader import read_image
+from synthray.files import read_json
+from synthray.models.image_reader import detector_pixel_mm, read_image
 
 _MASKS = "masks_"
+_QATA_PREFIX = "mask_"
+_QATA_IMAGES = ("images", "image")
+_QATA_MASKS = ("ground-truths", "ground-truth", "ground_truths", "masks")
 
 DEEPFLUORO_LABELS: Mapping[int, str] = {number + 1: name for number, name in enumerate(DEEPFLUORO_CLASSES)}
 
@@ -69,7 +73,10 @@ class ImageFolder:
             held = {name: self.masks[name][stem] for name in structures if stem in self.masks.get(name, {})}
             if held:
                 masks = {name: read_mask(path) for name, path in held.items()}
-                yield Case(stem, read_image(file), masks, **_said(stem, self.index.get(stem, {})))
+                said = _said(stem, self.index.get(stem, {}))
+                if said["pixel_mm"] is None:
+                    said["pixel_mm"] = detector_pixel_mm(file)
+                yield Case(stem, read_image(file), masks, **said)
 
 
 def read_folder(
@@ -82,7 +89,7 @@ def read_folder(
 
     `index.json` is a list of objects, one per image, with `stem` and anything else. Where given, `patient` is the
     group for intervals, `landmarks_px` are the landmarks in view (name -> [column, row]) and `pixel_mm` is the side of
-    a pixel.
+    a pixel; of DICOM images without it, the spacing at the detector.
 
     Args:
         data_dir: the folder.
@@ -114,6 +121,68 @@ def read_folder(
     if not chosen:
         raise InputError(f"{folder}: no image is left to score after choosing by {', '.join(where or ['stems'])}")
     return ImageFolder(chosen, masks, index)
+
+
+def read_pairs(
+    images: str | Path,
+    masks: Mapping[str, str | Path],
+    *,
+    prefix: str = "",
+    group: str | None = None,
+) -> ImageFolder:
+    """Images and masks from folders of any names.
+
+    Args:
+        images: folder of pictures; names that start with a non-empty `prefix` are passed over, so that both kinds may
+            lie in one folder.
+        masks: structure -> folder of its masks, named as the images with `prefix` in front.
+        prefix: of masks.
+        group: regular expression, found at the start of a stem, whose first group says whose image it is.
+
+    Raises:
+        InputError: a folder is missing or empty, or no image has a mask.
+    """
+    pictures = {n: p for n, p in _files_by_stem(Path(images)).items() if not (prefix and n.startswith(prefix))}
+    held = {
+        structure: {
+            name.removeprefix(prefix): path
+            for name, path in _files_by_stem(Path(folder)).items()
+            if name.startswith(prefix)
+        }
+        for structure, folder in masks.items()
+    }
+    if not any(stem in of for of in held.values() for stem in pictures):
+        raise InputError(f"{images}: none of its {len(pictures)} images has a mask of its name, prefix '{prefix}'")
+    people = {stem: found[1] for stem in pictures if group and (found := re.match(group, stem))}
+    return ImageFolder(pictures, held, {stem: {"stem": stem, "patient": person} for stem, person in people.items()})
+
+
+def read_qata(folder: str | Path, structure: str = "opacity") -> ImageFolder:
+    """QaTa-COV19: chest X-rays and masks `mask_NAME` of their lesions, in one folder or in two.
+
+    Images without a mask are left out. Where a name says whose image it is (`sub-S01234_…`), people are the groups.
+
+    Args:
+        folder: holds the images, or `Images/` and `Ground-truths/`.
+        structure: what the lesions are called.
+
+    Raises:
+        InputError: no such folder.
+    """
+    root = Path(folder)
+    parts = {path.name.lower(): path for path in root.iterdir() if path.is_dir()} if root.is_dir() else {}
+    images = next((parts[name] for name in _QATA_IMAGES if name in parts), root)
+    masks = next((parts[name] for name in _QATA_MASKS if name in parts), root)
+    if parts and images is root and not any(root.glob(f"{_QATA_PREFIX}*")):
+        inner = ", ".join(sorted(path.name for path in parts.values()))
+        raise InputError(f"{root}: no QaTa-COV19 images in it; give one of its folders {inner}")
+    return read_pairs(images, {structure: masks}, prefix=_QATA_PREFIX, group=r"(sub-[A-Za-z0-9]+)")
+
+
+def looks_like_qata(folder: Path) -> bool:
+    """Whether a folder holds masks named as in QaTa-COV19."""
+    inner = (folder / part for part in (".", *(p.name for p in folder.iterdir() if p.is_dir())))
+    return any(next(place.glob(f"{_QATA_PREFIX}*"), None) is not None for place in inner)
 
 
 def _said(stem: str, entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -152,12 +221,12 @@ def _files_by_stem(folder: Path) -> dict[str, Path]:
 
 
 def _read_index(path: Path) -> dict[str, dict[str, Any]]:
-    if not path.exists():
-        return {}
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
+        entries = read_json(path)
         return {str(entry["stem"]): dict(entry) for entry in entries}
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except FileNotFoundError:
+        return {}
+    except (ValueError, TypeError, KeyError) as error:
         raise InputError(f"{path}: must be a JSON list of objects with a 'stem' each ({error})") from error
 
 
@@ -218,7 +287,9 @@ def read_deepfluoro(
 
 def _label_file(path: Path) -> Path | None:
     """The file of labels that belongs to a SyntheX file of images."""
-    named = (path.with_name(f"{path.stem}_label{path.suffix}"), path.with_name(f"sim_label{path.suffix}"))
+    named = [path.with_name(f"{path.stem}_label{path.suffix}")]
+    if not re.fullmatch(r"real(_.*)?", path.stem):  # real images have labels of their own
+        named.append(path.with_name(f"sim_label{path.suffix}"))
     return next((file for file in named if file.is_file()), None)
 
 

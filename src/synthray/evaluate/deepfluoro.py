@@ -1,8 +1,6 @@
 """The full-resolution DeepFluoro file (Grupp et al. 2020): people with CT, labels and landmarks, X-rays with cameras.
 
-Its camera frame has the source at the origin, x along the columns, y down the rows and z towards the source, so the
-detector lies at negative z. `extrinsic` maps the world to it and `gt-poses/cam-to-…-vol` the world to the CT (LPS, mm):
-a CT point p falls on `intrinsic @ extrinsic @ inverse(pose) @ p`. Ours looks along +z, which is half a turn about y.
+Its cameras are those of `DeepFluoroView`; its CTs are in LPS, mm.
 """
 
 from __future__ import annotations
@@ -21,7 +19,7 @@ from synthray.anatomy import LabelMap, Patient, Volume, remove_table
 from synthray.errors import InputError, MissingExtraError, SynthrayWarning
 from synthray.evaluate.cases import DEEPFLUORO_LABELS
 from synthray.evaluate.posed import PosedImage, PosedPerson
-from synthray.geometry import Camera, compose, invert_rigid
+from synthray.geometry import Camera, DeepFluoroView, compose
 
 Floats = npt.NDArray[np.float64]
 
@@ -30,6 +28,19 @@ BORDER_PX = 50
 _PARAMETERS = "proj-params"
 _LOWER_SACRUM = 7
 _FEMURS = ("left", "right")
+
+
+def is_full_resolution(path: str | Path) -> bool:
+    """Whether an HDF5 file has the layout of the full-resolution DeepFluoro file."""
+    try:
+        import h5py
+    except ImportError as absent:
+        raise MissingExtraError("reading HDF5 files", "hdf5") from absent
+    try:
+        with h5py.File(path, "r") as file:
+            return _PARAMETERS in file
+    except OSError as error:
+        raise InputError(f"{path}: is missing or not a readable HDF5 file") from error
 
 
 def posed_from_deepfluoro(
@@ -141,19 +152,14 @@ def log_signal(signal: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 def _camera(parameters: Any, pose: Any) -> Camera:
     """Our camera of one of the file's poses."""
-    theirs_from_patient = _rigid(parameters["extrinsic"]) @ invert_rigid(_rigid(pose))
-    intrinsics = np.asarray(parameters["intrinsic"], dtype=np.float64)
-    # x / z stays and y / z changes its sign when x and z do.
-    K, turn = intrinsics @ np.diag([1.0, -1, 1]), np.diag([-1.0, 1, -1, 1])
-    if K[1, 1] < 0:
-        K, turn = K @ np.diag([-1.0, -1, 1]), np.diag([-1.0, -1, 1, 1]) @ turn
-    return Camera.from_matrix(
-        K,
-        turn @ theirs_from_patient,
-        int(_number(parameters, "num-rows")),
-        int(_number(parameters, "num-cols")),
+    return DeepFluoroView(
+        intrinsic=np.asarray(parameters["intrinsic"], dtype=np.float64),
+        extrinsic=_rigid(parameters["extrinsic"]),
+        volume_from_world=_rigid(pose),
+        rows=int(_number(parameters, "num-rows")),
+        columns=int(_number(parameters, "num-cols")),
         pixel_mm=_number(parameters, "pixel-row-spacing"),
-    )
+    ).camera()
 
 
 def _rigid(stored: Any) -> Floats:

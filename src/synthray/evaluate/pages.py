@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from synthray.evaluate.charts import LineChart, Series
 from synthray.evaluate.metrics import confidence_curve, success_curve
-from synthray.evaluate.report import Block, Figure, Gallery, KeyFigures, Paragraph, Section, Table
 from synthray.evaluate.scoring import Evaluation, ScoredImage
+from synthray.page import Block, Figure, Gallery, KeyFigures, LineChart, Paragraph, Section, Series, Table
 
 _SHOWN = 4
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy.typing as npt
 from synthray.anatomy import Patient, load_patient
 from synthray.errors import InputError
 from synthray.evaluate.cases import Case, read_mask
+from synthray.files import read_json
 from synthray.geometry import Camera
 from synthray.models.image_reader import read_image
 
@@ -141,9 +141,9 @@ def posed_from_list(path: str | Path) -> list[PosedPerson]:
     """
     source = Path(path)
     try:
-        entries = json.loads(source.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{source}: not a readable JSON list of images ({error})") from None
+        entries = read_json(source)
+    except FileNotFoundError:
+        raise InputError(f"{source}: no such file; a JSON list of images is expected") from None
     if not isinstance(entries, list) or not entries:
         raise InputError(f"{source}: must be a JSON list of objects with image, camera and patient")
     people: dict[Path, list[dict[str, Any]]] = {}

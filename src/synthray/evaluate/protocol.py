@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from synthray.errors import InputError
-from synthray.evaluate.cases import Case, read_deepfluoro, read_folder
+from synthray.evaluate.cases import Case, ImageFolder, read_deepfluoro, read_folder
 from synthray.evaluate.pages import evaluation_sections
-from synthray.evaluate.report import Section, write_report
 from synthray.evaluate.scoring import Evaluation, ScoredImage, score_case, summarise, without_nan
 from synthray.files import write_atomically
 from synthray.models.checkpoint import Model, load_model
 from synthray.models.predict import predict_each
+from synthray.page import Section, write_report
 
 Progress = Callable[[int, int | None], None]
 
@@ -77,7 +77,7 @@ def evaluate_cases(
 
 def evaluate_folder(
     run: Model | str | Path,
-    data_dir: str | Path,
+    data_dir: str | Path | ImageFolder,
     out_dir: str | Path,
     *,
     stems: Sequence[str] | None = None,
@@ -86,18 +86,21 @@ def evaluate_folder(
 ) -> Evaluation:
     """Score a folder with `images/` and `masks_STRUCTURE/` of equal stems; see `read_folder` and `evaluate_cases`.
 
+    Or the folders of `read_pairs` and `read_qata`; these have no `stems` and `where`.
+
     Raises:
         InputError: the folder is unusable, or has no mask of any structure that the model predicts.
     """
     model = run if isinstance(run, Model) else load_model(run)
-    folder = read_folder(data_dir, stems=stems, where=where)
+    folder = data_dir if isinstance(data_dir, ImageFolder) else read_folder(data_dir, stems=stems, where=where)
+    source = next(iter(folder.images.values())).parent.parent if isinstance(data_dir, ImageFolder) else Path(data_dir)
     shared = [structure for structure in model.structures if structure in folder.masks]
     if not shared:
         raise InputError(
-            f"{data_dir}: has masks of {', '.join(folder.masks)}, the model predicts "
+            f"{source}: has masks of {', '.join(folder.masks)}, the model predicts "
             f"{', '.join(model.structures) or 'no structures'}: nothing to compare"
         )
-    options = {"name": Path(data_dir).resolve().name, "total": len(folder.images), **options}
+    options = {"name": source.resolve().name, "total": len(folder.images), **options}
     return evaluate_cases(folder.cases(shared), model, out_dir, **options)
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from synthray.evaluate import LineChart, Paragraph, Series
-from synthray.evaluate.report import Block
 from synthray.experiment.compare import Row
+from synthray.page import Block
 
 _WHOLE = "all"
 _KINDS = {"people-": "more people", "views-": "more views of the same people"}

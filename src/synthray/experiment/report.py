@@ -19,13 +19,13 @@ from synthray.evaluate import (
     confidence_curve,
     write_report,
 )
-from synthray.evaluate.report import Block
 from synthray.experiment.compare import DETECTED, Row
 from synthray.experiment.curves import pooled_curve
 from synthray.experiment.development import DEVELOPMENT_STEMS
 from synthray.experiment.growth import growth_blocks
 from synthray.experiment.outcomes import Trial
 from synthray.experiment.trials import Material
+from synthray.page import Block
 
 _WORST = 8
 _TITLES = {

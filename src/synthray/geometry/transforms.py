@@ -9,6 +9,8 @@ from synthray.errors import InputError
 
 Matrix = npt.NDArray[np.float64]
 
+_SHORTEST_MM, _LONGEST_MM, _FARTHEST_MM = 1e-6, 1e4, 1e7
+
 
 def apply(to_from: npt.ArrayLike, points: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """Points `(..., 3)` carried through a (4, 4) affine transform."""
@@ -35,7 +37,8 @@ def check_affine(matrix: npt.ArrayLike, what: str = "the affine") -> Matrix:
     """A (4, 4) float64 copy of an affine transform.
 
     Raises:
-        InputError: wrong shape, NaN or infinity, last row not 0 0 0 1, or singular.
+        InputError: wrong shape, NaN or infinity, last row not 0 0 0 1, singular, or of a size that no room has: axes
+            under a nanometre or over ten metres, an origin over ten kilometres away.
     """
     affine = np.array(matrix, dtype=np.float64)
     if affine.shape != (4, 4):
@@ -47,6 +50,10 @@ def check_affine(matrix: npt.ArrayLike, what: str = "the affine") -> Matrix:
     lengths = np.linalg.norm(affine[:3, :3], axis=0)
     if lengths.min() <= 0 or abs(np.linalg.det(affine[:3, :3] / np.where(lengths > 0, lengths, 1))) < 1e-3:
         raise InputError(f"{what} is singular: two axes coincide or a voxel has no size (axis lengths {lengths} mm)")
+    if lengths.min() < _SHORTEST_MM or lengths.max() > _LONGEST_MM or np.abs(affine[:3, 3]).max() > _FARTHEST_MM:
+        raise InputError(
+            f"{what} makes no sense in mm: axis lengths {lengths}, origin {affine[:3, 3]}; were bytes of it damaged?"
+        )
     return affine
 
 

@@ -9,19 +9,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pydicom
-import SimpleITK as sitk  # noqa: N813 - its own documentation's name
 from PIL import Image
-from pydicom.pixels.processing import apply_modality_lut
-from pydicom.pixels.utils import pixel_array
 
+from synthray.anatomy.xray_dicom import MOST_PIXELS, one_line_errors, read_pixel_size, read_xray_dicom
+from synthray.anatomy.xray_grey import luminance
 from synthray.errors import InputError, SynthrayWarning
 
 Grey = npt.NDArray[np.float32]
 
-MOST_PIXELS = 100_000_000
-# ITU-R BT.601 luma.
-_LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 _PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 _DICOM = (".dcm", ".dicom", ".ima")
 _EXIF_ORIENTATION = 0x0112
@@ -31,9 +26,9 @@ def read_image(path: str | Path) -> Grey:
     """The grey values of an X-ray image.
 
     PNG, JPEG and TIFF of any bit depth (colour becomes luminance, transparency is dropped, the first page counts),
-    `.npy` (rows, columns) or with a last axis of 3 or 4 colours, DICOM by its ending or its preamble: modality
-    rescale applied, MONOCHROME1 inverted so that more is always brighter on a MONOCHROME2 display, padding made dark,
-    first frame of several. Values keep their scale otherwise.
+    `.npy` (rows, columns) or with a last axis of 3 or 4 colours, DICOM by its ending or its preamble: as a display
+    shows it, see `read_xray_dicom`; of several frames the representative one, else the first, with a warning. Values
+    keep their scale otherwise.
 
     Returns:
         (rows, columns) float32, finite.
@@ -50,6 +45,17 @@ def read_image(path: str | Path) -> Grey:
     if not np.isfinite(values).all():
         raise InputError(f"{file}: holds NaN, infinity or values beyond float32; replace them first")
     return np.ascontiguousarray(values)
+
+
+def detector_pixel_mm(path: str | Path) -> float | None:
+    """Row spacing at the detector that a DICOM file tells; None for other files, and where it isn't told.
+
+    Raises:
+        InputError: a damaged file.
+    """
+    file = Path(path)
+    spacing = read_pixel_size(file).detector_mm if _reader_of(file) is _read_dicom else None
+    return None if spacing is None else spacing[0]
 
 
 def _reader_of(file: Path) -> Callable[[Path], npt.NDArray[Any]]:
@@ -69,20 +75,8 @@ def _has_preamble(file: Path) -> bool:
 
 
 def _read(file: Path, reader: Callable[[Path], npt.NDArray[Any]]) -> Grey:
-    try:
-        # The libraries warn of sloppy headers; what matters here is checked here.
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("always", SynthrayWarning)
-            return reader(file).astype(np.float32)
-    except InputError:
-        raise
-    except MemoryError as error:
-        raise InputError(f"{file}: does not fit in memory") from error
-    # Each library has its own zoo of exceptions for a damaged file, down to struct.error and SyntaxError.
-    except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{file}: damaged or not readable as {file.suffix or 'DICOM'} ({reason[:160]})") from error
+    with one_line_errors(file):
+        return reader(file).astype(np.float32)
 
 
 def _check_size(file: Path, rows: int, columns: int) -> None:
@@ -102,11 +96,7 @@ def _read_picture(file: Path) -> npt.NDArray[Any]:
             return np.asarray(image.convert("L"))
         if image.mode == "L" or image.mode.startswith(("I", "F")):
             return np.asarray(image)
-        return _luminance(np.asarray(image.convert("RGB")))
-
-
-def _luminance(colours: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    return colours[..., :3].astype(np.float32) @ _LUMINANCE
+        return luminance(np.asarray(image.convert("RGB")))
 
 
 def _read_numpy(file: Path) -> npt.NDArray[Any]:
@@ -117,44 +107,12 @@ def _read_numpy(file: Path) -> npt.NDArray[Any]:
     if values.ndim != 2 and not coloured:
         raise InputError(f"{file}: has shape {values.shape}; an image is (rows, columns)")
     _check_size(file, values.shape[0], values.shape[1])
-    return _luminance(values) if coloured else np.asarray(values)
+    return luminance(values) if coloured else np.asarray(values)
 
 
 def _read_dicom(file: Path) -> npt.NDArray[Any]:
-    header = pydicom.dcmread(file, force=False)
-    if "PixelData" not in header:
-        raise InputError(f"{file}: a DICOM file without pixels ({header.get('Modality', 'unknown modality')})")
-    _check_size(file, int(header.Rows), int(header.Columns))
-    stored, rescaled = _decode_dicom(file, header)
-    if header.get("SamplesPerPixel", 1) > 1:
-        return _luminance(rescaled)
-    values = rescaled.astype(np.float32)
-    valid = _valid_pixels(stored, header)
-    if header.get("PhotometricInterpretation") == "MONOCHROME1" and valid.any():
-        values = values[valid].max() + values[valid].min() - values
-    if valid.any():
-        values = np.where(valid, values, values[valid].min())
-    return values
-
-
-def _decode_dicom(file: Path, header: pydicom.Dataset) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """First frame as stored, and after the modality look-up table or rescale."""
-    try:
-        stored = pixel_array(header, index=0)
-        return stored, apply_modality_lut(stored, header)
-    except (RuntimeError, NotImplementedError):
-        # pydicom has no decoder for this compression; GDCM inside SimpleITK has most, and it rescales by itself.
-        image = sitk.ReadImage(str(file))
-        rescaled = sitk.GetArrayFromImage(image)[0]
-        slope, intercept = float(header.get("RescaleSlope", 1) or 1), float(header.get("RescaleIntercept", 0) or 0)
-        return np.rint((rescaled - intercept) / slope), rescaled
-
-
-def _valid_pixels(stored: npt.NDArray[Any], header: pydicom.Dataset) -> npt.NDArray[np.bool_]:
-    """False where the stored value says that the pixel lies outside the image (PS3.3 C.7.5.1.1.2)."""
-    padding = header.get("PixelPaddingValue")
-    if not isinstance(padding, int):
-        return np.ones(stored.shape, dtype=bool)
-    limit = header.get("PixelPaddingRangeLimit", padding)
-    first, last = sorted((padding, limit if isinstance(limit, int) else padding))
-    return (stored < first) | (stored > last)
+    xray = read_xray_dicom(file)
+    if xray.frames > 1:
+        message = f"{file}: {xray.frames} frames; number {xray.frame + 1} is read (read_xray_dicom reads the others)"
+        warnings.warn(message, SynthrayWarning, stacklevel=4)
+    return xray.image

@@ -14,10 +14,10 @@ from synthray.errors import InputError
 from synthray.files import write_atomically
 from synthray.imaging import DisplayPreset, display
 from synthray.imaging.display import resolved
+from synthray.simulate.dicom_object import Simulated, angiographic_object
 from synthray.simulate.sample import Sample
 
 FORMATS = (".dcm", ".png", ".gif", ".mp4")
-_XA_STORAGE = "1.2.840.10008.5.1.4.1.1.12.1"
 # 12 of 16 bits, as angiography systems store.
 _DICOM_BITS = 12
 _DICOM_PER_UNIT = 400.0
@@ -28,8 +28,8 @@ def save_sequence(
 ) -> Path:
     """Write the frames of a sample as one file.
 
-    `.dcm` holds the -log image itself in a standard's X-ray angiographic object, 400 grey values per unit of -ln and
-    no identity of anyone; the others hold what `preset` shows, with one window for all frames.
+    `.dcm` holds ln(signal), 400 grey values a unit down to -10.2, in a standard's X-ray angiographic object with no
+    identity of anyone; the others hold what `preset` shows, with one window for all frames.
 
     Args:
         sample: frames along its first axis.
@@ -112,42 +112,20 @@ def _write_mp4(frames: npt.NDArray[np.uint8], target: Path, frames_per_second: f
 
 
 def _dicom(sample: Sample, frames_per_second: float) -> bytes:
-    from pydicom.dataset import Dataset, FileMetaDataset
-    from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
-
-    highest = 2**_DICOM_BITS - 1
-    pixels = np.clip(np.rint(sample.image * _DICOM_PER_UNIT), 0, highest).astype("<u2")
     # Identifiers follow from the content, so the same sequence gives the same file.
-    entropy = [sample.patient_name, str(sample.seed), sample.realism, str(pixels.shape), pixels.tobytes().hex()[:4096]]
-    study, series, instance = (generate_uid(entropy_srcs=[*entropy, kind]) for kind in ("study", "series", "image"))
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = UID(_XA_STORAGE)
-    meta.MediaStorageSOPInstanceUID = instance
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    data = Dataset()
-    data.file_meta = meta
-    data.SOPClassUID, data.SOPInstanceUID = UID(_XA_STORAGE), instance
-    data.StudyInstanceUID, data.SeriesInstanceUID = study, series
-    data.StudyDate = data.StudyTime = data.AccessionNumber = data.ReferringPhysicianName = data.StudyID = ""
-    data.PatientName, data.PatientID, data.PatientBirthDate, data.PatientSex = "SIMULATED", "SIMULATED", "", ""
-    data.Modality, data.SeriesNumber, data.InstanceNumber = "XA", 1, 1
-    data.Manufacturer, data.ImageType = "synthray", ["DERIVED", "PRIMARY", "SINGLE PLANE"]
-    data.PatientOrientation, data.ImageComments = "", f"simulated by synthray, realism {sample.realism}"
-    data.PixelIntensityRelationship, data.PixelIntensityRelationshipSign = "LOG", -1
-    data.RescaleIntercept, data.RescaleSlope, data.RescaleType = "0", f"{1 / _DICOM_PER_UNIT:g}", "US"
-    data.NumberOfFrames, data.FrameTime = len(pixels), f"{1000 / frames_per_second:.6g}"
-    data.FrameIncrementPointer = 0x00181063
-    data.RecommendedDisplayFrameRate = round(frames_per_second)
-    data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME1"
-    data.Rows, data.Columns = pixels.shape[1:]
-    data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 16, _DICOM_BITS, _DICOM_BITS - 1, 0
-    camera = sample.cameras[0]
-    if camera.source_to_detector_mm is not None:
-        data.DistanceSourceToDetector = f"{camera.source_to_detector_mm:.6g}"
-        data.ImagerPixelSpacing = [f"{mm:.6g}" for mm in reversed(camera.pixel_mm)]
-    if sample.doses:
-        data.KVP, data.RadiationSetting = f"{sample.doses[0].tube_kvp:.6g}", "SC"
-    data.PixelData = pixels.tobytes()
-    buffer = io.BytesIO()
-    data.save_as(buffer, enforce_file_format=True)
-    return buffer.getvalue()
+    text = f"{sample.patient_name} {sample.seed} {sample.realism} {sample.image.shape}"
+    dose = sample.doses[0] if sample.doses else None
+    said = Simulated(
+        study=text,
+        series="run",
+        instance="run",
+        number=1,
+        person="SIMULATED",
+        comment=f"simulated by synthray, realism {sample.realism}",
+        tube_kvp=None if dose is None else dose.tube_kvp,
+        mas=None if dose is None else dose.mas,
+        frames_per_second=frames_per_second,
+    )
+    return angiographic_object(
+        sample.image, sample.cameras[0], said, per_unit=_DICOM_PER_UNIT, lowest=0.0, bits=_DICOM_BITS
+    )

@@ -24,6 +24,7 @@ _SIDES: Final = {"left": ("lung_left",), "right": ("lung_right",), "both": ("lun
 # Partial voxels at the pleura that a lung mask leaves out lie above this; fat (-100 HU) does not.
 _RIM_HU: Final = -200
 _WAVES: Final = 24
+_IN_USE = "code in use outside the box"
 
 
 def generator(seed: int, stream: int) -> np.random.Generator:
@@ -187,11 +188,11 @@ def _added_in(labels: LabelMap, name: str, box: Box, mask: Mask) -> LabelMap:
     """`LabelMap.with_structure` for a structure that lies within a box, at the cost of that box."""
     highest = int(labels.codes.max(initial=0))
     # The box's own map must not give out a code that is in use outside the box.
-    used = {"": (highest,)} if highest else {}
+    used = {_IN_USE: (highest,)} if highest else {}
     inner = LabelMap(labels.codes[box], {**labels.structures, **used}).with_structure(name, mask)
     codes = labels.codes.astype(np.promote_types(labels.codes.dtype, inner.codes.dtype))
     codes[box] = inner.codes
-    return LabelMap(codes, {n: held for n, held in inner.structures.items() if n})
+    return LabelMap(codes, {n: held for n, held in inner.structures.items() if n != _IN_USE})
 
 
 def without(labels: LabelMap, names: Sequence[str]) -> LabelMap:

@@ -71,6 +71,25 @@ def save_png(pixels: npt.NDArray[Any], path: Path) -> None:
     Image.fromarray(pixels).save(path)
 
 
+def save_masks(job: Job, sample: StoredSample) -> None:
+    """A sample's masks as `masks_STRUCTURE/KEY.png`, 0 and 255."""
+    for structure, mask in sample.masks.items():
+        save_png(mask.astype(np.uint8) * 255, job.place / f"masks_{structure}" / f"{stem(sample)}.png")
+
+
+def index_entry(sample: StoredSample, file: str) -> dict[str, Any]:
+    """What `index.json` says of a sample, as `evaluate` reads it."""
+    return {
+        "stem": stem(sample),
+        "file": file,
+        "patient": sample.truth["patient"],
+        "split": sample.truth["split"],
+        "pixel_mm": pixel_mm(sample),
+        "landmarks_px": landmarks_in_view(sample),
+        "camera": sample.truth["camera"],
+    }
+
+
 def pixel_mm(sample: StoredSample) -> float | None:
     """Side of a pixel at the detector; None when the camera's distance isn't known."""
     camera = sample.truth["camera"]

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from synthray.dataset.convert.coco import write_coco
+from synthray.dataset.convert.dicom import write_dicom
 from synthray.dataset.convert.job import Job
 from synthray.dataset.convert.nnunet import write_nnunet
 from synthray.dataset.convert.pictures import write_pictures
@@ -19,7 +20,7 @@ from synthray.errors import InputError
 from synthray.files import PART_SUFFIX
 
 TARGETS: Mapping[str, Callable[[Job], None]] = MappingProxyType(
-    {"coco": write_coco, "nnunet": write_nnunet, "png": write_pictures, "hdf5": write_synthex}
+    {"coco": write_coco, "nnunet": write_nnunet, "png": write_pictures, "hdf5": write_synthex, "dicom": write_dicom}
 )
 
 
@@ -52,6 +53,8 @@ def convert(
       `splits_final.json` by person. Masks become one label map.
     - `png`: `images/`, `masks_STRUCTURE/`, `index.json`, as `evaluate` reads it.
     - `hdf5`: one file in the layout of preprocessed DeepFluoro and SyntheX, -log images.
+    - `dicom`: an X-ray angiographic object for each image in `images/`, -log without loss, with C-arm angles and
+      distances; `masks_STRUCTURE/` and `index.json` as for `png`.
 
     Args:
         source: folder of a finished data set.
@@ -69,15 +72,19 @@ def convert(
         raise InputError(f"can't convert to '{to}'; choose one of {', '.join(TARGETS)}")
     target = Path(out)
     dataset = Dataset.open(source)
-    with _appearing(target) as place:
+    with appearing(target) as place:
         job = Job(dataset, place, target.name, display, split, on_progress)
         TARGETS[to](job)
     return Converted(target, job.count)
 
 
 @contextmanager
-def _appearing(target: Path) -> Iterator[Path]:
-    """A place to write to that gets its name at the end, and is removed after a failure."""
+def appearing(target: Path) -> Iterator[Path]:
+    """A place to write to that gets its name at the end, and is removed after a failure.
+
+    Raises:
+        InputError: the target exists, or can't be written.
+    """
     if target.exists():
         raise InputError(f"{target}: exists already; choose another name or remove it")
     part = target.with_name(f".{target.name}{PART_SUFFIX}")

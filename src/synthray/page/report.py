@@ -9,10 +9,8 @@ from html import escape
 from pathlib import Path
 
 import synthray
-from synthray.evaluate.charts import LineChart as LineChart
-from synthray.evaluate.charts import Series as Series
-from synthray.evaluate.charts import svg_chart
 from synthray.files import write_atomically
+from synthray.page.charts import LineChart, svg_chart
 
 
 @dataclass(frozen=True)
