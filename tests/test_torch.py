@@ -77,6 +77,25 @@ def test_gradients_are_those_of_the_reference_in_double_precision(patient: Patie
         np.testing.assert_allclose(got[part], central[part], atol=1e-4 * np.abs(central[part]).max())
 
 
+def test_gradients_by_the_intrinsics_are_those_of_the_reference_in_double_precision(patient: Patient) -> None:
+    volume, camera = prepare(patient), view(patient)
+    weights = np.random.default_rng(0).uniform(size=(2, PIXELS, PIXELS))
+    K, pose = tensors(camera)
+
+    def value(matrix: np.ndarray) -> float:
+        rays = bundle([Camera.from_matrix(matrix, camera.camera_from_patient, PIXELS, PIXELS)], volume, 1)
+        return float((march_rays(volume, rays, Wanted(masks=False, depth=False), 0).density[0] * weights).sum())
+
+    K.requires_grad_()
+    image = Projector(patient, PIXELS, PIXELS)(K, pose)
+    (image * torch.from_numpy(weights)).sum().backward()
+    for place in ((0, 0), (1, 1), (0, 1), (0, 2), (1, 2)):
+        step = np.zeros((3, 3))
+        step[place] = 1e-4
+        slope = (value(camera.K + step) - value(camera.K - step)) / 2e-4
+        assert K.grad[0][place].item() == pytest.approx(slope, rel=1e-3, abs=1e-3 * abs(slope) + 1e-4), place
+
+
 @pytest.mark.parametrize("gradient", [False, True])
 def test_the_path_of_cuda_tensors_gives_the_same_on_warps_cpu_device(patient: Patient, monkeypatch, gradient) -> None:
     pytest.importorskip("warp", reason="the GPU backend needs the extra 'gpu'")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from synthray.imaging import ImagingSettings
     from synthray.models import load_model, predict_files
     from synthray.projector import Projection, project, with_tools
+    from synthray.register import register
     from synthray.simulate import Sample, Scene, simulate
     from synthray.train import train
 
@@ -37,6 +38,7 @@ _HOMES = {
     "geometry": ("CArm", "Camera", "ViewSampler"),
     "imaging": ("ImagingSettings",),
     "projector": ("Projection", "project", "with_tools"),
+    "register": ("register",),
     "simulate": ("Sample", "Scene", "simulate"),
 }
 _ROOMS = {"tools": "synthray.tools", "disease": "synthray.anatomy.disease"}
@@ -51,7 +53,7 @@ __all__ = [  # noqa: RUF022  # grouped by room
     "Projection", "project", "with_tools",
     "tools", "disease",
     "Sample", "Scene", "simulate",
-    "train", "load_model", "predict_files", "evaluate", "run_experiment", "run_demo",
+    "train", "load_model", "predict_files", "evaluate", "register", "run_experiment", "run_demo",
 ]  # fmt: skip
 
 

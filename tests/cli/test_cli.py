@@ -13,7 +13,8 @@ from synthray.dataset import Dataset
 
 COMMANDS = {"bench", 
     "demo", "doctor", "body", "inspect", "simulate", "generate", "verify", "train", "predict", "evaluate", "data",
-    "export", "augment", "adapt", "translate", "experiment", "convert",
+    "export", "augment", "adapt", "translate", "experiment", "convert", "register",
+    "stats",
 }  # fmt: skip
 RECIPE = """
 name: tiny

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 import synthray
-from synthray.cli import bench, data, experiment, learn, people, system
+from synthray.cli import bench, data, experiment, learn, people, register, system
 from synthray.cli.console import error_console, out_console, warnings_as_lines
 from synthray.errors import InputError, SynthrayError
 
@@ -28,6 +28,7 @@ app = typer.Typer(
 for command in (
     *system.COMMANDS,
     *people.COMMANDS,
+    *register.COMMANDS,
     *data.COMMANDS,
     *learn.COMMANDS,
     *experiment.COMMANDS,

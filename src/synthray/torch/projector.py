@@ -39,7 +39,7 @@ class Projector(torch.nn.Module):
     def forward(self, K: torch.Tensor, camera_from_patient: torch.Tensor) -> torch.Tensor:
         """Area densities of a batch of views.
 
-        Differentiable with respect to `camera_from_patient`, once; K gets no gradient.
+        Differentiable with respect to `camera_from_patient` and K, once.
 
         Args:
             K: (B, 3, 3) intrinsic matrices in pixels; (column, row) integers are pixel centres.
@@ -62,7 +62,7 @@ class Projector(torch.nn.Module):
         pose = camera_from_patient.double()
         linear = self._voxel_from_patient.to(pose.device)
         rotation, shift = pose[:, :3, :3].transpose(1, 2), pose[:, :3, 3:]
-        inverse_K, singular = torch.linalg.inv_ex(K.detach().double().to(pose.device))
+        inverse_K, singular = torch.linalg.inv_ex(K.double().to(pose.device))
         if singular.any():
             raise InputError("K must have an inverse: focal lengths in pixels on its diagonal, and 1 in the last place")
         origin = (linear[:3, :3] @ (-rotation @ shift))[..., 0] + linear[:3, 3]
@@ -93,36 +93,35 @@ def se3_exp(twist: torch.Tensor) -> torch.Tensor:
 
 
 class _March(torch.autograd.Function):
-    """The march as a function of the rays' common origin and matrix, both in voxel coordinates."""
+    """The march as a function of the rays' common origin and matrix, both in voxel coordinates, and of K⁻¹.
+
+    K⁻¹ turns steps along a ray into millimetres: a ray's density is proportional to the length of K⁻¹ (column, row, 1).
+    """
 
     @staticmethod
     def forward(
         ctx: Any, origin: Any, matrix: Any, inverse_K: Any, volume: MarchVolume, rows: int, columns: int
     ) -> Any:
-        needs = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
+        needs = any(ctx.needs_input_grad[:3])
         density, gradient = _backend(origin.device)(volume, origin, matrix, inverse_K, rows, columns, needs)
         if needs:
-            ctx.save_for_backward(gradient)
+            ctx.save_for_backward(gradient, density, inverse_K)
         return density
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *grads: Any) -> Any:
-        (gradient,) = ctx.saved_tensors
+        gradient, density, inverse_K = ctx.saved_tensors
         weighted = torch.einsum("vbrc,vbkrc->vkrc", grads[0], gradient).double()
         rows, columns = weighted.shape[-2:]
         column = torch.arange(columns, device=weighted.device, dtype=torch.float64)
         row = torch.arange(rows, device=weighted.device, dtype=torch.float64)
-        to_origin, to_direction = weighted[:, :3].sum(dim=(-2, -1)), weighted[:, 3:]
-        to_matrix = torch.stack(
-            [
-                (to_direction * column).sum(dim=(-2, -1)),
-                (to_direction * row[:, None]).sum(dim=(-2, -1)),
-                to_direction.sum(dim=(-2, -1)),
-            ],
-            dim=-1,
-        )
-        return to_origin, to_matrix, None, None, None, None
+        pixel = torch.stack([column.expand(rows, -1), row[:, None].expand(-1, columns), column.new_ones(rows, columns)])
+        to_matrix = torch.einsum("virc,jrc->vij", weighted[:, 3:], pixel)
+        ray = torch.einsum("vij,jrc->virc", inverse_K, pixel)
+        share = (grads[0] * density).sum(dim=1).double() / (ray**2).sum(dim=1)
+        to_inverse_K = torch.einsum("vrc,virc,jrc->vij", share, ray, pixel)
+        return weighted[:, :3].sum(dim=(-2, -1)), to_matrix, to_inverse_K, None, None, None
 
 
 def _backend(device: torch.device) -> Callable[..., tuple[Any, Any]]:
