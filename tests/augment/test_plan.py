@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from synthray.augment import AugmentConfig, Plan, apply_plan, augment, draw_plan
+from synthray.augment.geometry import draw_geometry
 from synthray.errors import InputError
 
 SWITCHES = [
@@ -119,6 +120,7 @@ def test_landmarks_land_on_their_pixels_within_half_a_pixel(seed, elastic, flip,
         affine=1,
         rotation_deg=40 if wide else 5,
         scale=(0.7, 1.4) if wide else (0.9, 1.1),
+        stretch=1.5 if wide else 1,
         elastic=float(elastic),
         flip=0.5 * flip,
     )
@@ -223,3 +225,13 @@ def test_strong_carries_out_at_most_two_of_its_six_groups():
 def test_unknown_or_impossible_settings_are_refused(bad):
     with pytest.raises(ValidationError):
         AugmentConfig(**bad)
+
+
+def test_stretch_changes_the_ratio_of_height_to_width_and_keeps_the_area():
+    plain = AugmentConfig(preset="regular", affine=1, rotation_deg=0, shear_deg=0, scale=(1, 1))
+    stretched = draw_geometry(plain.model_copy(update={"stretch": 1.5}), 200, np.random.default_rng(0)).linear
+    ratio = stretched[:, 1, 1] / stretched[:, 0, 0]
+    np.testing.assert_allclose(np.linalg.det(stretched), 1, rtol=1e-5)
+    assert 1 / 1.5 <= ratio.min() < 0.72
+    assert 1.4 < ratio.max() <= 1.5
+    np.testing.assert_allclose(draw_geometry(plain, 5, np.random.default_rng(0)).linear, np.tile(np.eye(2), (5, 1, 1)))

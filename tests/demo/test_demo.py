@@ -40,6 +40,9 @@ def test_real_people_are_prepared_with_whole_lungs_only(shared_data):
     assert np.argwhere(lungs)[:, 2].mean() > np.argwhere(below)[:, 2].mean()
     with pytest.raises(InputError, match=r"cut off|not a whole chest"):
         prepared(shared_data / "ct" / "totalseg_example")
+    # Its right upper lobe holds no air; outlines made from air would leave it out.
+    with pytest.raises(InputError, match="collapsed or filled"):
+        prepared(shared_data / "ct" / "fnndsc_chest")
 
 
 def test_the_data_folder_is_found_or_refused(tmp_path, monkeypatch):

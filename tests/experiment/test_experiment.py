@@ -184,6 +184,36 @@ def test_painted_disease_becomes_a_structure_to_learn(lungs_without_data):
     assert not pool.stored.masks[:, 0].any()
 
 
+def test_networks_are_carried_over_to_unlabelled_images_after_the_arm_they_come_from(lungs_without_data, monkeypatch):
+    from PIL import Image
+
+    out, _ = lungs_without_data
+    root = out / "data"
+    (root / "xray" / "chest_unlabelled" / "images").mkdir(parents=True)
+    (root / "ct").mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(6):
+        image = Image.fromarray(rng.integers(0, 255, (48, 40), dtype=np.uint8))
+        image.save(root / "xray" / "chest_unlabelled" / "images" / f"{number}.png")
+    monkeypatch.setattr(NO_DATA, lambda given: root)
+    found = run_experiment("lungs", out, size="tiny", arms=["sim-self", "sim-adabn"])
+    assert [row.arm for row in found.tables["simulated"]] == ["sim", "sim-self", "sim-adabn"]
+    model = out / "tiny" / "lungs" / "trials" / "sim-self" / "seed-0-fold-0" / "run" / "model.json"
+    adaptation = json.loads(model.read_text())["recipe"]["adaptation"]
+    assert (adaptation["method"], adaptation["images"], adaptation["reads_labels"]) == ("self_training", 6, False)
+
+
+@pytest.mark.usefixtures("without_data")
+def test_the_covid_experiment_scores_simulated_people_with_painted_disease(lungs_without_data):
+    out, _ = lungs_without_data
+    found = run_experiment("covid", out, size="tiny", arms=["sim-bodies"])
+    (row,) = found.tables["simulated"]
+    assert row.n == SIZES["tiny"].held_out_bodies * SIZES["tiny"].views
+    assert set(row.structures) == {"opacity", "lung"}
+    # Something was there to find: a sensitivity needs pixels that are ill.
+    assert 0 < row.pooled["f1"] < 1
+
+
 @pytest.mark.usefixtures("without_data")
 def test_what_cannot_run_is_refused_in_one_line(tmp_path):
     with pytest.raises(InputError, match="unknown experiment 'lung'"):

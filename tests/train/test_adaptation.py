@@ -15,6 +15,7 @@ from synthray.models import (
     fit_images,
     load_model,
     load_translator,
+    predict,
 )
 from synthray.models.translation import Generator, PatchDiscriminator, TranslatorConfig
 from synthray.train import (
@@ -31,6 +32,7 @@ from synthray.train import (
 from synthray.train.adaptation.adda import feature_discriminator, relativistic_loss
 from synthray.train.adaptation.cyclegan import Pool
 from synthray.train.adaptation.mean_teacher import known_mask_loss
+from synthray.train.adaptation.self_training import MixedSource, labelled_by
 from synthray.train.adaptation.statistics import batch_norms, kept_statistics, with_statistics_of
 from synthray.train.losses import mask_loss
 
@@ -115,7 +117,43 @@ def test_a_mean_teacher_learns_the_look_of_unlabelled_images(run, discs, tmp_pat
     assert after > statistics + 0.07
 
 
+@pytest.mark.slow
+def test_a_student_passes_the_model_that_gave_it_its_labels(discs, tmp_path):
+    augment = {"preset": "regular", "curve": 0.5, "bias_field": 0.5}
+    fit(
+        discs(160, seed=0),
+        None,
+        TrainConfig.model_validate({**CONFIG.model_dump(), "augment": augment}),
+        tmp_path / "run",
+    )
+    images, test = with_look(discs(96, seed=5), "bright"), with_look(discs(48, seed=99), "bright")
+    settings = {"method": "self_training", "steps": 60, "lr": 3e-3}
+    adapt(tmp_path / "run", unlabelled(images, 80), tmp_path / "student", settings, source=discs(160, seed=0))
+    assert dice(tmp_path / "student", test) > dice(tmp_path / "run", test) + 0.05
+
+
+def test_batches_hold_both_kinds_and_the_least_sure_images_are_left_out(run, discs):
+    model = load_model(run)
+    images = unlabelled(discs(20, seed=5))
+    said = predict(model, list(images.images[:, 0].numpy()))
+    doubt = [((p.maps > 0.1) & (p.maps < 0.9)).sum() / (p.maps > 0.5).sum() for p in said]
+    kept = np.sort(np.argsort(doubt)[:16])
+    real = labelled_by(model, images, left_out=0.2)
+    assert np.array_equal(real.data.images, images.images[kept, 0].numpy())
+    assert np.array_equal(real.data.masks[3, 0], said[kept[3]].masks[model.structures[0]])
+    simulated = discs(30, seed=0)
+    source = MixedSource(simulated, real, 0.25)
+    batch = source.batch(3, 8, 1)
+    assert batch.images.shape == (8, 64, 64)
+    assert np.array_equal(batch.images[6:], real.batch(3, 2, 1).images)
+    assert np.array_equal(batch.images, source.batch(3, 8, 1).images)
+    smaller = MixedSource(simulated, labelled_by(model, unlabelled(discs(9, seed=5), 48), 0.0), 0.5).batch(0, 6, 0)
+    assert smaller.images.shape == (6, 48, 48)
+    assert smaller.masks.shape[1:] == (len(simulated.structures), 48, 48)
+
+
 QUICK = {
+    "self_training": {"method": "self_training", "steps": 5, "batch": 4, "checkpoint_every": 2, "left_out": 0.0},
     "mean_teacher": {"method": "mean_teacher", "steps": 5, "batch": 4, "checkpoint_every": 2},
     "adda": {
         "method": "adda",
@@ -190,6 +228,8 @@ def test_what_cannot_be_adapted_is_one_line(quick_run, discs, tmp_path):
     out = tmp_path / "out"
     with pytest.raises(InputError, match="mean_teacher needs simulated images"):
         adapt(quick_run, images, out, {"method": "mean_teacher"})
+    with pytest.raises(InputError, match="a batch takes 8"):
+        adapt(quick_run, images, out, {"method": "self_training"}, source=source)
     with pytest.raises(InputError, match="adaptation settings"):
         adapt(quick_run, images, out, {"method": "magic"})
     with pytest.raises(InputError, match="steps"):

@@ -20,6 +20,7 @@ class AugmentConfig(BaseModel):
         rotation_deg, shear_deg: largest angle either way.
         translation: largest shift as a fraction of the image side (the paper: 20 of 384 px).
         scale: smallest and largest magnification.
+        stretch: largest change of the ratio of height to width, either way; 1 keeps it. The area stays.
         flip: mirror left and right, with the names of paired structures swapped.
         elastic: smooth deformation of anatomy, masks and landmarks, up to 4 % of the side.
         curve: a monotone grey-value curve (gamma, logarithm, sigmoid, or random knots).
@@ -45,6 +46,7 @@ class AugmentConfig(BaseModel):
     shear_deg: float = Field(default=2.0, ge=0, le=45)
     translation: float = Field(default=20 / 384, ge=0, le=0.5)
     scale: tuple[float, float] = (0.9, 1.1)
+    stretch: float = Field(default=1.0, ge=1, le=2)
     flip: Probability = 0.0
     elastic: Probability = 0.0
     curve: Probability = 0.0

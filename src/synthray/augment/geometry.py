@@ -61,7 +61,7 @@ def draw_geometry(config: AugmentConfig, count: int, rng: np.random.Generator) -
 
 
 def _affine(config: AugmentConfig, turned: npt.NDArray[np.bool_], rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """(n, 2, 2) rotation x shear x magnification and (n, 2) shift; identity where not turned."""
+    """(n, 2, 2) rotation x shear x stretch x magnification and (n, 2) shift; identity where not turned."""
     count = len(turned)
     angle = np.deg2rad(uniform(rng, -config.rotation_deg, config.rotation_deg, count)) * turned
     shear = np.tan(np.deg2rad(uniform(rng, -config.shear_deg, config.shear_deg, (count, 2)))) * turned[:, None]
@@ -72,6 +72,9 @@ def _affine(config: AugmentConfig, turned: npt.NDArray[np.bool_], rng: np.random
     shearing = np.tile(np.eye(2), (count, 1, 1))
     shearing[:, 0, 1], shearing[:, 1, 0] = shear[:, 0], shear[:, 1]
     linear = rotation @ shearing * scale[:, None, None]
+    if config.stretch > 1:
+        ratio = config.stretch ** (uniform(rng, -1, 1, count) * turned)
+        linear = linear * np.sqrt(np.stack([1 / ratio, ratio], axis=1))[:, None, :]
     shift = np.stack([np.cos(direction), np.sin(direction)], axis=1) * length[:, None]
     return linear.astype(np.float32), shift.astype(np.float32)
 

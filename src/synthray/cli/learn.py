@@ -66,7 +66,12 @@ def predict(
 
 def evaluate(
     run: RunArgument,
-    data: Annotated[Path, typer.Argument(help="Data set, HDF5 file, or folder with images/ and masks_STRUCTURE/.")],
+    data: Annotated[
+        Path,
+        typer.Argument(
+            help="Data set, folder with images/ and masks_STRUCTURE/, HDF5 file, COCO .json, or QaTa-COV19."
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Folder to write to.")],
     split: Annotated[str | None, typer.Option(help="Only this split of a data set.")] = "val",
     where: Annotated[list[str] | None, typer.Option(help="KEY=VALUE of index.json that images must have.")] = None,
@@ -165,9 +170,9 @@ def adapt(
     run: RunArgument,
     images: RealImages,
     out: Annotated[Path, typer.Option(help="Folder of the adapted model; run again to resume.")],
-    method: Annotated[str, typer.Option(help="adabn, mean-teacher or adda.")] = "adabn",
+    method: Annotated[str, typer.Option(help="adabn, self-training, mean-teacher or adda.")] = "adabn",
     data: Annotated[
-        Path | None, typer.Option(help="Simulated data set or training recipe; mean-teacher and adda need it.")
+        Path | None, typer.Option(help="Simulated data set or training recipe; all but adabn need it.")
     ] = None,
     setting: Annotated[list[str] | None, typer.Option(help="NAME=VALUE of the method, such as steps=300.")] = None,
     seed: Annotated[int, typer.Option(help="Of all random choices.")] = 0,
@@ -175,7 +180,7 @@ def adapt(
 ) -> None:
     """Carry a model over to real X-rays without labels of them.
 
-    Example: synthray adapt runs/lungs hospital/ --method mean-teacher --data sets/lungs --out runs/lungs-adapted
+    Example: synthray adapt runs/lungs hospital/ --method self-training --data sets/lungs --out runs/lungs-adapted
     """
     from synthray.models import load_model
     from synthray.train import adapt as carry_over

@@ -11,30 +11,17 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from synthray.dataset.draws import Number, Strict, fixed
 from synthray.dataset.imaging_recipe import Imaging
+from synthray.dataset.opacities import Opacities, paint_opacities
 from synthray.imaging import DetectorGeometry, ImagingSettings, make_image
 
 Floats = npt.NDArray[Any]
 
 # -log under which a pixel shows the open beam: a centimetre of water gives 0.2.
 OPEN_FIELD = 0.15
-# Soft tissue (ICRU-44) as shares of the two bases, g per g.
-_TISSUE = np.array([0.9218, 0.0727], dtype=np.float32)
-
-
-class Opacities(Strict):
-    """Lung disease painted into the march: part of the air along the ray through the lung is filled with tissue."""
-
-    structure: str = "lung"
-    probability: float = Field(0.5, ge=0, le=1)
-    count: Number = fixed(4)
-    radius_fraction: Number = fixed(0.15)
-    filling_g_cm3: Number = fixed(0.3)
-    mask: str | None = Field(None, description="name of a structure to learn: where the disease can be seen")
-    mask_above_g_cm2: float = Field(0.5, gt=0, description="tissue along the ray from which on it can be seen")
 
 
 class Window(Strict):
@@ -93,9 +80,8 @@ def redraw_batch(
     """
     painted = None
     if config.opacities is not None and paths_mm is not None:
-        added = opacity_density(paths_mm, config.opacities, rng)
+        added, painted = paint_opacities(paths_mm, config.opacities, rng)
         density = np.concatenate([density[:, :2] + added, density[:, 2:]], axis=1)
-        painted = added.sum(axis=1) > config.opacities.mask_above_g_cm2
     settings = [replace(config.imaging.draw(rng), extra_materials=materials) for _ in density]
     geometry = [_geometry(float(size), setting) for size, setting in zip(pixel_mm, settings, strict=True)]
     level = config.imaging.draw_level(rng)
@@ -118,48 +104,3 @@ def _windowed(image: npt.NDArray[np.float32], config: Window, rng: np.random.Gen
 
 def _geometry(pixel_mm: float, settings: ImagingSettings) -> DetectorGeometry:
     return DetectorGeometry(pixel_mm=pixel_mm, source_to_detector_mm=1800.0, magnification=1.15)
-
-
-def opacity_density(
-    paths_mm: npt.NDArray[np.float32], config: Opacities, rng: np.random.Generator
-) -> npt.NDArray[np.float32]:
-    """(n, 2, row, column) g/cm² that random opacities add; soft blobs, at most as deep as the lung is there."""
-    added = np.zeros((len(paths_mm), 2, *paths_mm.shape[1:]), dtype=np.float32)
-    for view, path in enumerate(paths_mm):
-        if rng.random() < config.probability and path.max() > 0:
-            share = _blobs(path, config, rng)
-            filled = share * path * np.float32(0.1 * config.filling_g_cm3.spread.draw(rng))
-            added[view] = filled * _TISSUE[:, None, None]
-    return added
-
-
-def _blobs(path: npt.NDArray[np.float32], config: Opacities, rng: np.random.Generator) -> npt.NDArray[np.float32]:
-    """(row, column) within 0 to 1: soft ellipses with a grainy rim, centred in the lung."""
-    rows, columns = path.shape
-    inside = np.flatnonzero(path > 0)
-    y, x = np.mgrid[:rows, :columns].astype(np.float32)
-    grain = _grain(path.shape, rng)
-    share = np.zeros(path.shape, dtype=np.float32)
-    for _ in range(max(1, round(config.count.spread.draw(rng)))):
-        row, column = divmod(int(rng.choice(inside)), columns)
-        size = max(config.radius_fraction.spread.draw(rng), 0.01) * columns
-        stretch, angle = rng.uniform(0.5, 1.0), rng.uniform(0, np.pi)
-        dx, dy = x - column, y - row
-        along = (dx * np.cos(angle) + dy * np.sin(angle)) / size
-        across = (dy * np.cos(angle) - dx * np.sin(angle)) / (size * stretch)
-        share = np.maximum(share, np.clip(1.25 - np.sqrt(along**2 + across**2) + 0.35 * grain, 0, 1))
-    return share
-
-
-def _grain(shape: tuple[int, int], rng: np.random.Generator) -> npt.NDArray[np.float32]:
-    """Blotchy unit-variance texture: the sum of three coarse noise grids, linearly enlarged."""
-    total = np.zeros(shape, dtype=np.float32)
-    for cells in (6, 12, 24):
-        grid = rng.standard_normal((cells + 1, cells + 1), dtype=np.float32)
-        for axis, n in enumerate(shape):
-            at = np.linspace(0, cells, n, endpoint=False)
-            low = at.astype(int)
-            weight = (at - low).astype(np.float32).reshape(-1, 1) if axis == 0 else (at - low).astype(np.float32)
-            grid = grid.take(low, axis) * (1 - weight) + grid.take(low + 1, axis) * weight
-        total += grid
-    return total / np.float32(np.sqrt(3))

@@ -26,6 +26,9 @@ class Arm:
         share_of_views: of each person.
         redraw: fresh physics for each use of a march; None trains on the stored images as they are.
         training: settings over those of the experiment, see `TrainConfig`.
+        adaptation: settings of `adapt`: the network of arm `base` is carried over to the unlabelled real X-rays, whose
+            labels nobody has, with the same simulated images.
+        base: name of the arm whose networks are adapted; it runs as well.
         twins: train on the simulated twins of the real images at this level of realism, in the same cross-validation.
     """
 
@@ -37,6 +40,8 @@ class Arm:
     share_of_views: float = 1.0
     redraw: Mapping[str, Any] | None = field(default_factory=lambda: REDRAW)
     training: Mapping[str, Any] = field(default_factory=dict)
+    adaptation: Mapping[str, Any] | None = None
+    base: str = ""
     twins: str | None = None
 
 
@@ -71,7 +76,7 @@ class Size:
 
 
 SIZES = {
-    "full": Size("full", 2400, 16, 128, 160, 48, 4, 11, 12, 2, 6),
+    "full": Size("full", 2400, 16, 128, 160, 60, 4, 15, 12, 2, 6),
     "small": Size("small", 250, 16, 96, 112, 12, 2, 2, 8, 1, 2),
     "tiny": Size("tiny", 4, 4, 32, 40, 2, 1, 0, 3, 1, 2, 10.0),
 }
@@ -90,6 +95,7 @@ class Experiment:
             twins of the real ones, whose views are known; structures and landmarks are those of the images.
         real: reads real images with truth from a file or folder; None with twins.
         real_place: where they lie in a data folder.
+        unlabelled_place: where unlabelled X-rays for adaptation lie in it; None when no arm adapts.
         structures, landmarks: what the networks learn, in order.
         scored: the structure that the tables are about; None for the mean over all structures.
         reference: the arm that others are compared with, image by image.
@@ -97,6 +103,8 @@ class Experiment:
         training: settings of all arms over the defaults, see `TrainConfig`.
         crossed: cross-validation over the simulated people: each is scored by a network that has not seen them. Without
             it the people of split `train` are trained on and those of `val` scored.
+        scored_redraw: fresh physics, and painted disease, under which simulated images are scored; None scores them as
+            they are stored.
         few: names of the arms at size `small` and `tiny`; empty for all.
         operating_sensitivity: also tell precision and F1 where the pooled sensitivity is this; None to leave it out.
         published: rows of (what, figure, source) to set beside ours.
@@ -112,10 +120,12 @@ class Experiment:
     arms: Callable[[Size], Sequence[Arm]]
     real: Callable[[Path], list[Case]] | None
     real_place: str
+    unlabelled_place: str | None = None
     landmarks: tuple[str, ...] = ()
     scored: str | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
     crossed: bool = False
+    scored_redraw: Mapping[str, Any] | None = None
     few: tuple[str, ...] = ()
     operating_sensitivity: float | None = None
     published: tuple[tuple[str, str, str], ...] = ()

@@ -38,6 +38,7 @@ RANDOMISATION: Mapping[str, Any] = {
     "affine": 0.9,
     "rotation_deg": 8,
     "scale": [0.85, 1.6],
+    "stretch": 1.35,
     "translation": 0.08,
     "elastic": 0.5,
     "curve": 0.7,
@@ -62,6 +63,7 @@ def lung_field(*lungs: str) -> dict[str, Any]:
         "minus_above_mm": 30,
         "medial_path_above_mm": 28,
         "medial_row_fraction": 0.3,
+        "medial_line": True,
     }
 
 

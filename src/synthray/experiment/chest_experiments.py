@@ -24,11 +24,21 @@ from synthray.experiment.people import RealPerson
 # Real training images are few: networks that learn from all of them, and from a handful.
 _FEW_REAL = (5, 10, 20)
 _OPACITY: Mapping[str, Any] = MappingProxyType(
-    {**REDRAW, "opacities": {**REDRAW["opacities"], "probability": 0.8, "mask": "opacity"}}
+    {
+        **REDRAW,
+        "opacities": {
+            **REDRAW["opacities"],
+            "probability": 0.85,
+            "regions": 0.7,
+            "region_filling_g_cm3": {"log_uniform": [0.08, 0.6]},
+            "mask": "opacity",
+            "within": "lung",
+        },
+    }
 )
 
 _TRAINING: Mapping[str, Any] = MappingProxyType({"keep_largest": KEEP_LARGEST, "augment": RANDOMISATION})
-_SEED, _REAL = 1, "xray/chest_lungs"
+_SEED, _REAL, _UNLABELLED = 1, "xray/chest_lungs", "xray/chest_unlabelled/images"
 
 
 def _people(people: Sequence[RealPerson], size: Size) -> Mapping[str, Any]:
@@ -68,18 +78,39 @@ def _real_arms() -> list[Arm]:
     return [Arm("real", "all real X-rays of the other fold", real=0), *few]
 
 
-def _lungs(_: Size) -> Sequence[Arm]:
+def _adapted(size: Size, base: Arm) -> list[Arm]:
+    """The networks of an arm, carried over to unlabelled real X-rays in each way."""
+    steps = max(1, size.steps // 3)
+    some = {"batch": size.batch, "steps": steps}
+    ways = {
+        "self": ("its own labels of them learnt too", {"method": "self_training", **some}),
+        "teacher": ("mean teacher", {"method": "mean_teacher", **some, "new_statistics": False}),
+        "adda": ("ADDA", {"method": "adda", **some}),
+        "adabn": ("AdaBN", {"method": "adabn", "batch": size.batch}),
+    }
     return [
-        Arm("sim", "simulated: real CTs, their morphs, built-in bodies"),
+        replace(base, name=f"{base.name}-{name}", about=f"{base.name}, then unlabelled real X-rays: {about}",
+                adaptation=settings, base=base.name)
+        for name, (about, settings) in ways.items()
+    ]  # fmt: skip
+
+
+def _lungs(size: Size) -> Sequence[Arm]:
+    simulated = Arm("sim", "simulated: real CTs, their morphs, built-in bodies")
+    return [
+        simulated,
+        *_adapted(size, simulated),
         Arm("sim-bodies", "simulated: built-in bodies alone", people="body"),
         Arm("sim-cts", "simulated: real CTs and their morphs alone", people="ct"),
         *_real_arms(),
     ]
 
 
-def _covid(_: Size) -> Sequence[Arm]:
+def _covid(size: Size) -> Sequence[Arm]:
+    simulated = Arm("sim", "simulated opacities in real CTs, morphs and bodies", redraw=_OPACITY)
     return [
-        Arm("sim", "simulated opacities in real CTs, morphs and bodies", redraw=_OPACITY),
+        simulated,
+        *_adapted(size, simulated),
         Arm("sim-bodies", "simulated opacities in built-in bodies alone", people="body", redraw=_OPACITY),
         Arm("real", "all real X-rays of the other fold", real=0),
     ]
@@ -126,6 +157,7 @@ LUNG_EXPERIMENT = Experiment(
     recipe=_people,
     real=_lung_images,
     real_place=_REAL,
+    unlabelled_place=_UNLABELLED,
     training=_TRAINING,
     title="Lungs on real chest X-rays: trained on simulation, trained on real",
     question=(
@@ -136,7 +168,7 @@ LUNG_EXPERIMENT = Experiment(
     scored="lung",
     reference="real",
     arms=_lungs,
-    few=("sim", "sim-bodies", "sim-cts", "real"),
+    few=("sim", "sim-self", "sim-bodies", "sim-cts", "real"),
 )
 COVID_EXPERIMENT = replace(
     LUNG_EXPERIMENT,
@@ -148,7 +180,9 @@ COVID_EXPERIMENT = replace(
     scored="opacity",
     reference="real",
     arms=_covid,
-    few=(),
+    training={"keep_largest": {"lung": KEEP_LARGEST["lung"]}, "augment": RANDOMISATION},
+    few=("sim", "sim-self", "sim-bodies", "real"),
+    scored_redraw={name: how for name, how in _OPACITY.items() if name != "window"},
     operating_sensitivity=0.80,
     published=(
         ("SyntheX, simulation to real (QaTa-COV19)", "F1 0.547 at sensitivity 0.803", "Gao et al. 2023, code release"),

@@ -20,11 +20,14 @@ from synthray.anatomy import (
     with_lungs,
 )
 from synthray.errors import InputError, SynthrayWarning
+from synthray.geometry import apply
 
 VOXEL_MM = 2.0
 # Lungs are whole when hardly any of them touches the first or last slice.
 MOST_CUT = 0.03
 LEAST_LUNG_ML = 800
+# The tops of a person's two lungs lie within a centimetre or so; further apart, one of them holds no air up there.
+MOST_APEX_DIFFERENCE_MM = 20
 LUNGS = ("lung_left", "lung_right")
 
 
@@ -63,7 +66,7 @@ def prepared(folder: Path) -> Patient:
     """A chest CT with lungs and the region under the diaphragm, on 2 mm voxels.
 
     Raises:
-        InputError: it can't be read, or shows no whole lungs.
+        InputError: it can't be read, or shows no whole lungs that are full of air.
     """
     ct, labels = folder / "ct.nii.gz", folder / "labels.nii.gz"
     source = ct if ct.is_file() else folder
@@ -94,3 +97,16 @@ def _check_whole(patient: Patient) -> None:
     cut = max(int(areas[0]), int(areas[-1])) / max(int(areas.max()), 1)
     if cut > MOST_CUT:
         raise InputError(f"{patient.name}: the lungs are cut off at the end of the scan ({cut:.0%} of their width)")
+    tops = [_top_mm(patient, lung) for lung in LUNGS]
+    if abs(tops[0] - tops[1]) > MOST_APEX_DIFFERENCE_MM:
+        raise InputError(
+            f"{patient.name}: one lung ends {abs(tops[0] - tops[1]):.0f} mm below the other: its upper part is "
+            "collapsed or filled, and outlines made from air would leave it out"
+        )
+
+
+def _top_mm(patient: Patient, structure: str) -> float:
+    """Height of the highest voxel of a structure."""
+    if patient.labels is None:
+        return float("nan")
+    return float(apply(patient.ct.patient_from_voxel, np.argwhere(patient.labels.mask(structure)))[:, 2].max())

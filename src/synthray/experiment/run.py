@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from synthray.dataset import Dataset, generate
+from synthray.dataset import Dataset, Redraw, generate
 from synthray.dataset.public import find_data
 from synthray.errors import InputError
 from synthray.evaluate import sample_case
@@ -24,7 +24,7 @@ from synthray.experiment.people import RealPerson, prepare_people
 from synthray.experiment.precisely_matched import MATCHED_EXPERIMENT, matched_material
 from synthray.experiment.report import development_images, write_experiment_report
 from synthray.experiment.tool import TOOL_EXPERIMENT
-from synthray.experiment.trials import Material, run_trial
+from synthray.experiment.trials import Material, redrawn_cases, run_trial
 from synthray.files import write_atomically
 
 EXPERIMENTS = {
@@ -95,8 +95,9 @@ def run_experiment(
         people = _people(root, Path(out) / "people", bar)
         with bar("simulate") as step:
             generate(experiment.recipe(people, chosen_size), folder / experiment.dataset, on_progress=step)
-        material = _material(experiment, chosen_size, Dataset.open(folder / experiment.dataset), xrays)
-    wanted = _arms(experiment, chosen_size, arms, has_cts=bool(people), has_real=bool(material.real))
+        dataset = Dataset.open(folder / experiment.dataset)
+        material = _material(experiment, chosen_size, dataset, xrays, _unlabelled(experiment, root))
+    wanted = _arms(material, arms, has_cts=bool(people))
     trials = _trials(material, wanted, seeds or chosen_size.seeds, folder / name / "trials", bar)
     chosen_on = development_images(material)
     tables = {
@@ -137,6 +138,12 @@ def _xrays(experiment: Experiment, given: str | Path | None, root: Path | None) 
     return place if place is not None and place.exists() else None
 
 
+def _unlabelled(experiment: Experiment, root: Path | None) -> Path | None:
+    """Where unlabelled real X-rays lie; None when there are none."""
+    place = None if root is None or experiment.unlabelled_place is None else root / experiment.unlabelled_place
+    return place if place is not None and place.is_dir() else None
+
+
 def _people(root: Path | None, folder: Path, bar: Progress) -> list[RealPerson]:
     if root is None:
         return []
@@ -144,25 +151,40 @@ def _people(root: Path | None, folder: Path, bar: Progress) -> list[RealPerson]:
         return prepare_people(root, folder, step)
 
 
-def _material(experiment: Experiment, size: Size, dataset: Dataset, xrays: Path | None) -> Material:
+def _material(
+    experiment: Experiment, size: Size, dataset: Dataset, xrays: Path | None, unlabelled: Path | None
+) -> Material:
     real = [] if xrays is None or experiment.real is None else experiment.real(xrays)
     split = None if experiment.crossed else "val"
     count = sum(1 for _ in dataset.samples(split)) if split else len(dataset)
-    shown = islice(dataset.samples(split), 0, None, max(1, count // _SCORED_SIMULATED))
-    return Material(experiment, size, dataset, real, [(s.truth["person"], sample_case(s)) for s in shown])
+    shown = list(islice(dataset.samples(split), 0, None, max(1, count // _SCORED_SIMULATED)))
+    cases = [sample_case(sample) for sample in shown]
+    if experiment.scored_redraw is not None:
+        cases = redrawn_cases(shown, cases, Redraw.model_validate(experiment.scored_redraw), experiment.structures)
+    people = [sample.truth["person"] for sample in shown]
+    simulated = list(zip(people, cases, strict=True))
+    return Material(experiment, size, dataset, real, simulated, unlabelled=unlabelled)
 
 
-def _arms(
-    experiment: Experiment, size: Size, names: Collection[str] | None, *, has_cts: bool, has_real: bool
-) -> list[Arm]:
+def _arms(material: Material, names: Collection[str] | None, *, has_cts: bool) -> list[Arm]:
+    """The arms to run: those named, or of the size, and those they build on, as far as there are images for them."""
+    experiment, size = material.experiment, material.size
     every = list(experiment.arms(size))
     unknown = [name for name in names or () if name not in {arm.name for arm in every}]
     if unknown:
         raise InputError(f"{experiment.name} has no arm '{unknown[0]}'; it has {', '.join(arm.name for arm in every)}")
     if names is None and size.name != "full" and experiment.few:
         names = experiment.few
-    wanted = [arm for arm in every if names is None or arm.name in names]
-    possible = [arm for arm in wanted if (has_real or arm.real is None) and (has_cts or arm.people != "ct")]
+    wanted = {arm.name for arm in every if names is None or arm.name in names}
+    wanted |= {arm.base for arm in every if arm.name in wanted and arm.base}
+    possible = [
+        arm
+        for arm in every
+        if arm.name in wanted
+        and (material.real or arm.real is None)
+        and (has_cts or arm.people != "ct")
+        and (material.unlabelled or arm.adaptation is None)
+    ]
     if not possible:
         raise InputError(
             "none of these arms can run without real data: name a folder with ct/ and xray/ by --data or SYNTHRAY_DATA"

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from synthray.dataset import Dataset, Redraw
+from synthray.dataset import Dataset, Redraw, StoredSample
 from synthray.errors import InputError
 from synthray.evaluate import Case
 from synthray.evaluate.scoring import score_case
@@ -19,10 +19,11 @@ from synthray.experiment.curves import probability_histogram
 from synthray.experiment.outcomes import Scored, Trial, read_trial, write_trial
 from synthray.experiment.real import fold_of, person_of, real_source
 from synthray.files import write_atomically
+from synthray.imaging import display
 from synthray.models import load_model
 from synthray.models.predict import predict_each
-from synthray.train import ArraySource, TrainConfig, fit
-from synthray.train.pool import PoolSource, load_pool
+from synthray.train import AdaptResult, ArraySource, Progress, TrainConfig, TrainResult, adapt, fit
+from synthray.train.pool import PoolSource, load_pool, pool_of
 
 Bar = Callable[[float, float], None]
 
@@ -37,6 +38,7 @@ class Material:
         real: real images with truth; empty when there are none.
         simulated: simulated images to score, with the number of the person shown.
         twins: level of realism -> simulated twins of the real images, with the same ids and people.
+        unlabelled: folder of real X-rays without labels; None when there is none.
     """
 
     experiment: Experiment
@@ -45,6 +47,7 @@ class Material:
     real: Sequence[Case]
     simulated: Sequence[tuple[int, Case]]
     twins: Mapping[str, Sequence[Case]] = field(default_factory=dict)
+    unlabelled: Path | None = None
 
     @property
     def simulated_images(self) -> int:
@@ -63,10 +66,8 @@ def run_trial(material: Material, arm: Arm, seed: int, fold: int, folder: Path, 
         return kept
     experiment = material.experiment
     folds = experiment.folds(arm, material.size)
-    source, config = _source(material, arm, seed, fold), training_config(experiment, arm, material.size)
-    trained = fit(
-        source, None, config, folder / "run", seed=seed, on_progress=lambda at: on_progress(at.step, config.steps)
-    )
+    source = _source(material, arm, seed, fold)
+    trained = _train(material, arm, source, seed, folder, on_progress)
     cases = {"real": _of_fold(material.real, folds, seed, fold), "simulated": []}
     if arm.real is None:
         cases["simulated"] = [case for person, case in material.simulated if person % folds == fold]
@@ -81,6 +82,25 @@ def run_trial(material: Material, arm: Arm, seed: int, fold: int, folder: Path, 
     trial = Trial(arm.name, seed, fold, trained.steps, round(trained.seconds, 1), images, scored, folder)
     write_trial(trial)
     return trial
+
+
+def _train(
+    material: Material, arm: Arm, source: ArraySource | PoolSource, seed: int, folder: Path, on_progress: Bar
+) -> TrainResult | AdaptResult:
+    """Leave the trial's network in `folder / "run"`."""
+
+    def report(at: Progress) -> None:
+        on_progress(at.step, at.steps)
+
+    if arm.adaptation is None:
+        config = training_config(material.experiment, arm, material.size)
+        return fit(source, None, config, folder / "run", seed=seed, on_progress=report)
+    if material.unlabelled is None:
+        raise InputError(f"arm {arm.name}: unlabelled real X-rays are needed, by --data or SYNTHRAY_DATA")
+    base = folder.parents[1] / arm.base / folder.name / "run"
+    return adapt(
+        base, [material.unlabelled], folder / "run", arm.adaptation, source=source, seed=seed, on_progress=report
+    )
 
 
 def training_config(experiment: Experiment, arm: Arm, size: Size) -> TrainConfig:
@@ -121,6 +141,19 @@ def _source(material: Material, arm: Arm, seed: int, fold: int) -> ArraySource |
     if experiment.crossed:
         chosen &= pool.people % folds != fold
     return pool.subset(chosen)
+
+
+def redrawn_cases(
+    samples: Sequence[StoredSample], cases: Sequence[Case], redraw: Redraw, structures: tuple[str, ...]
+) -> list[Case]:
+    """The cases of these samples under one fresh draw of physics and painted disease, the same at each call."""
+    pool = pool_of(list(samples), "simulated images to score", redraw, structures, ())
+    batch = pool.drawn(np.arange(len(samples)), np.random.default_rng(0))
+    images = batch.images if redraw.window is not None else display(batch.images, "chest-pa").astype(np.float32)
+    return [
+        replace(case, image=image, masks=dict(zip(structures, masks, strict=True)))
+        for case, image, masks in zip(cases, images, batch.masks, strict=True)
+    ]
 
 
 def chosen_samples(dataset: Dataset, pool: PoolSource, arm: Arm) -> npt.NDArray[np.bool_]:

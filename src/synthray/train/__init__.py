@@ -15,6 +15,7 @@ from synthray.train.adaptation import AdaptResult as AdaptResult
 from synthray.train.adaptation import AddaConfig as AddaConfig
 from synthray.train.adaptation import CycleGanConfig as CycleGanConfig
 from synthray.train.adaptation import MeanTeacherConfig as MeanTeacherConfig
+from synthray.train.adaptation import SelfTrainingConfig as SelfTrainingConfig
 from synthray.train.adaptation import TranslatedSource as TranslatedSource
 from synthray.train.adaptation import adapt as adapt
 from synthray.train.adaptation import train_translator as train_translator

@@ -62,7 +62,10 @@ class PoolSource:
     def batch(self, step: int, size: int, seed: int) -> Batch:
         """`size` images drawn with replacement: every batch is a fresh random choice of views."""
         rng = np.random.default_rng([seed, step])
-        chosen = rng.integers(len(self.stored.images), size=size)
+        return self.drawn(rng.integers(len(self.stored.images), size=size), rng)
+
+    def drawn(self, chosen: npt.NDArray[np.int64], rng: np.random.Generator) -> Batch:
+        """The samples of these numbers (n,), under newly drawn physics and disease where the source redraws."""
         held = self.stored
         images, masks = held.images[chosen], held.masks[chosen]
         if self.redraw is not None and self.density is not None:
@@ -70,9 +73,9 @@ class PoolSource:
             images, painted = redraw_batch(
                 self.density[chosen], paths, self.pixel_mm[chosen], self.redraw, rng, self.materials
             )
-            place = _painted_channel(self.redraw, self.structures)
+            place, border = _painted_channels(self.redraw, self.structures)
             if painted is not None and place is not None:
-                masks[:, place] |= painted
+                masks[:, place] |= painted if border is None else painted & masks[:, border]
         return Batch(images, masks, held.landmarks_px[chosen], held.visible[chosen])
 
 
@@ -128,6 +131,9 @@ def pool_of(
         raise InputError(f"{where}: 'redraw' needs a data set made with keep_area_density: true")
     painted = redraw.opacities.mask if redraw is not None and redraw.opacities is not None else None
     known_masks = {name for sample in samples for name in sample.masks} | ({painted} if painted else set())
+    within = redraw.opacities.within if redraw is not None and redraw.opacities is not None else None
+    if within is not None and structures is not None and within not in structures:
+        raise InputError(f"redraw.opacities.within: '{within}' is not one of the structures learnt")
     known_marks = {name for sample in samples for name in sample.landmarks_px}
     names = structures if structures is not None else tuple(sorted(known_masks))
     marks = landmarks if landmarks is not None else tuple(sorted(known_marks))
@@ -149,10 +155,12 @@ def pool_of(
     )
 
 
-def _painted_channel(redraw: Redraw, structures: tuple[str, ...]) -> int | None:
-    """Where the masks of painted disease belong."""
-    name = None if redraw.opacities is None else redraw.opacities.mask
-    return structures.index(name) if name in structures else None
+def _painted_channels(redraw: Redraw, structures: tuple[str, ...]) -> tuple[int | None, int | None]:
+    """Where the masks of painted disease belong, and the structure that they keep to."""
+    painted = redraw.opacities
+    names = (None, None) if painted is None else (painted.mask, painted.within)
+    place, border = (structures.index(name) if name in structures else None for name in names)
+    return place, border
 
 
 def stored_batch(samples: list[StoredSample], names: tuple[str, ...], marks: tuple[str, ...]) -> Batch:

@@ -47,7 +47,7 @@ def paint_lungs(canvas: Canvas, frame: Frame, rng: np.random.Generator) -> Float
     cage = np.maximum(cage, area.z - np.float32(frame.height(574.0)))
     dome = dome_mm(frame, area.x, area.y)
     middle = _middle(frame, area)
-    lung = cross(cross(cage, (dome - area.z) * np.float32(0.75), 3.0), -middle, 5.0)
+    lung = cross(cross(cross(cage, (dome - area.z) * np.float32(0.75), 3.0), -middle, 5.0), _cupolas(frame, area), 6.0)
     split = np.asarray(0.7 * frame.spine(area.z)[0], dtype=np.float32) + 2
     # Fat fills the chest around heart and vessels.
     paint_field(canvas, area, np.maximum(cage, dome - area.z), MEDIASTINAL_FAT_HU, None)
@@ -59,6 +59,17 @@ def paint_lungs(canvas: Canvas, frame: Frame, rng: np.random.Generator) -> Float
             start = np.array([area.x.flat[0], area.y.flat[0], area.z.flat[0]])
             _paint_trees(canvas, frame, side, start + area.step_mm * inside, rng)
     return _below(canvas, frame)
+
+
+def _cupolas(frame: Frame, area: Grid) -> Floats:
+    """Signed distance to the room under the two domes of pleura that end the lungs above, one beside the spine each."""
+    s = frame.p.scale
+    across = 58.0 * s * frame.p.width
+    beside = np.abs(area.x - frame.spine(area.z)[0]) - 40.0 * s * frame.p.width
+    above = np.maximum(area.z - frame.height(528.0), 0) / (46 * s)
+    found: Floats = (np.sqrt((beside / across) ** 2 + above**2) - 1).astype(np.float32) * np.float32(across)
+    # Below, where the domes begin, chest wall and mediastinum alone are the borders.
+    return np.where(above > 0, found, np.minimum(found, -20)).astype(np.float32)
 
 
 def _middle(frame: Frame, area: Grid) -> Floats:

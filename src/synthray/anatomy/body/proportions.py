@@ -182,7 +182,9 @@ def _proportions(
         lordosis_deg=float(np.clip(1.05 * slope + 12 + 5 * unit[14], 25, 85)),
         kyphosis_deg=kyphosis, scoliosis_deg=scoliosis, scoliosis_phase=float(rng.uniform(0, 2 * np.pi)),
         kyphosis_mm=float(np.clip(0.55 * kyphosis, 10, 40)), scoliosis_mm=0.9 * scoliosis,
-        dome_right_mm=366 + 15 * unit[15] - 0.5 * excess, dome_left_mm=354 + 16 * unit[16] - 0.5 * excess,
+        # A raised half of the diaphragm is common in the ill, a low one isn't.
+        dome_right_mm=366 + 15 * unit[15] + 20 * max(unit[15] - 1, 0) - 0.5 * excess,
+        dome_left_mm=354 + 16 * unit[16] + 20 * max(unit[16] - 1, 0) - 0.5 * excess,
         dome_drop_mm=float(rng.uniform(55, 95)),
         heart=float(np.clip(1.0 + 0.09 * unit[17] + 0.004 * excess + 0.08 * old, 0.78, 1.35)),
         heart_shift_mm=7 * unit[18], heart_tilt_deg=float(np.clip(38 - 0.8 * excess + 8 * unit[19], 12, 58)),

@@ -7,6 +7,7 @@ from synthray.train.adaptation.config import AdaptConfig as AdaptConfig
 from synthray.train.adaptation.config import AddaConfig as AddaConfig
 from synthray.train.adaptation.config import CycleGanConfig as CycleGanConfig
 from synthray.train.adaptation.config import MeanTeacherConfig as MeanTeacherConfig
+from synthray.train.adaptation.config import SelfTrainingConfig as SelfTrainingConfig
 from synthray.train.adaptation.cyclegan import TranslatedSource as TranslatedSource
 from synthray.train.adaptation.cyclegan import train_translator as train_translator
 from synthray.train.adaptation.session import AdaptResult as AdaptResult

@@ -12,8 +12,15 @@ from synthray.errors import InputError
 from synthray.models import Model, ModelSpec, load_model, save_model
 from synthray.models.checkpoint import DESCRIPTION, first_problem
 from synthray.train.adaptation.adda import Adda, start_adda
-from synthray.train.adaptation.config import AdaBNConfig, AdaptConfig, AddaConfig, MeanTeacherConfig
+from synthray.train.adaptation.config import (
+    AdaBNConfig,
+    AdaptConfig,
+    AddaConfig,
+    MeanTeacherConfig,
+    SelfTrainingConfig,
+)
 from synthray.train.adaptation.mean_teacher import MeanTeacher, start_mean_teacher
+from synthray.train.adaptation.self_training import self_train, sharper
 from synthray.train.adaptation.session import AdaptResult, Session, check_output
 from synthray.train.adaptation.statistics import with_statistics_of
 from synthray.train.batches import BatchSource
@@ -44,8 +51,9 @@ def adapt(
         run: folder of a trained model.
         images: unlabelled image files, folders of them, or `read_unlabelled`'s result.
         out: made when absent; must be empty or hold an adaptation with the same settings.
-        config: `AdaBNConfig`, `MeanTeacherConfig` or `AddaConfig`, or their settings with `method` among them.
-        source: labelled simulated images, which `mean_teacher` and `adda` need (`adda` doesn't use their labels).
+        config: `AdaBNConfig`, `MeanTeacherConfig`, `AddaConfig` or `SelfTrainingConfig`, or their settings with
+            `method` among them.
+        source: labelled simulated images, which all but `adabn` need (`adda` doesn't use their labels).
         seed: of batches, augmentation and the discriminator's weights.
         device: torch device.
         on_progress: called after every step.
@@ -59,7 +67,9 @@ def adapt(
     folder = Path(out)
     check_output(Path(run), folder)
     model = load_model(run, device)
-    held = images if isinstance(images, Unlabelled) else read_unlabelled(images, model.spec.preprocessing)
+    learnt = isinstance(settings, SelfTrainingConfig)
+    preprocessing = sharper(model.spec.preprocessing) if learnt else model.spec.preprocessing
+    held = images if isinstance(images, Unlabelled) else read_unlabelled(images, preprocessing)
     if source is not None:
         _check_source(model.spec, source)
     facts = {
@@ -73,6 +83,13 @@ def adapt(
         _check_free(folder, facts)
         network = with_statistics_of(model.network, held.images, settings.batch, settings.share)
         result = AdaptResult(folder, 1, 0.0)
+    elif isinstance(settings, SelfTrainingConfig):
+        _check_same(folder, facts)
+        training, labelled = training_of(model.spec), _needed(source, settings.method)
+        result = self_train(
+            model, Path(run), held, labelled, training, settings, folder, seed=seed, on_progress=on_progress
+        )
+        network = load_model(folder, device).network
     else:
         learner = _learner(model, held, source, settings, seed)
         session = Session(
@@ -116,17 +133,29 @@ def training_of(spec: ModelSpec) -> TrainConfig:
 def _learner(
     model: Model, images: Unlabelled, source: BatchSource | None, settings: MeanTeacherConfig | AddaConfig, seed: int
 ) -> MeanTeacher | Adda:
-    if source is None:
-        raise InputError(f"{settings.method} needs simulated images too: give the data set that the run was trained on")
+    labelled = _needed(source, settings.method)
     if isinstance(settings, MeanTeacherConfig):
-        return start_mean_teacher(model, images, source, settings, training_of(model.spec), seed)
-    return start_adda(model, images, source, settings, seed)
+        return start_mean_teacher(model, images, labelled, settings, training_of(model.spec), seed)
+    return start_adda(model, images, labelled, settings, seed)
+
+
+def _needed(source: BatchSource | None, method: str) -> BatchSource:
+    if source is None:
+        raise InputError(f"{method} needs simulated images too: give the data set that the run was trained on")
+    return source
 
 
 def _check_source(spec: ModelSpec, source: BatchSource) -> None:
     for what in ("structures", "landmarks"):
         if tuple(getattr(source, what)) != tuple(getattr(spec, what)):
             raise InputError(f"the simulated images have other {what} than the run to adapt")
+
+
+def _check_same(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Refuse a folder with another finished adaptation; unfinished ones are checked when they are gone on with."""
+    held = load_model(folder).spec.recipe.get("adaptation") if (folder / DESCRIPTION).exists() else None
+    if isinstance(held, dict) and any(held.get(name) != value for name, value in facts.items()):
+        raise InputError(f"{folder}: holds an adaptation with other settings or images; choose another folder")
 
 
 def _check_free(folder: Path, facts: Mapping[str, Any]) -> None:

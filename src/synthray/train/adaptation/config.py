@@ -89,6 +89,31 @@ class AddaConfig(_Settings):
     checkpoint_every: int = Field(default=50, ge=1)
 
 
+class SelfTrainingConfig(_Settings):
+    """The model's own labels of unlabelled images, learnt beside simulated ones under the run's augmentation.
+
+    After Xie et al., noisy student (arXiv 1911.04252), with simulated images as the labelled ones. Again on its own
+    result it is the next round.
+
+    Attributes:
+        method: `self_training`.
+        steps: steps in all.
+        batch: images per step.
+        share: of unlabelled images among them.
+        lr: peak learning rate of AdamW; warm-up, then half a cosine down to zero.
+        left_out: share of the unlabelled images, those that the model is least sure of, that are not used.
+        checkpoint_every: steps between checkpoints.
+    """
+
+    method: Literal["self_training"] = "self_training"
+    steps: int = Field(default=800, ge=1)
+    batch: int = Field(default=16, ge=2, le=4096)
+    share: float = Field(default=0.5, gt=0, lt=1)
+    lr: float = Field(default=1e-3, gt=0, le=1)
+    left_out: float = Field(default=0.15, ge=0, lt=1)
+    checkpoint_every: int = Field(default=100, ge=1)
+
+
 class CycleGanConfig(_Settings):
     """Translation between the looks of two unpaired sets of images (Zhu et al., arXiv 1703.10593).
 
@@ -115,4 +140,6 @@ class CycleGanConfig(_Settings):
     checkpoint_every: int = Field(default=200, ge=1)
 
 
-AdaptConfig = Annotated[AdaBNConfig | MeanTeacherConfig | AddaConfig, Field(discriminator="method")]
+AdaptConfig = Annotated[
+    AdaBNConfig | MeanTeacherConfig | AddaConfig | SelfTrainingConfig, Field(discriminator="method")
+]
