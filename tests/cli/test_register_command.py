@@ -33,10 +33,12 @@ def test_poses_annotations_twins_and_report(folder, tmp_path, capsys):
     out = tmp_path / "poses.json"
     line = ["register", str(folder / "ct"), str(folder / "shot.png"), "--init", str(folder / "marks.json")]
     more = ["--annotate", "--structures", "hip_left,sacrum", "--twins", "--out", str(out), "--json"]
+    more += ["--parts", "femur_left"]
     assert run([*line, *more]) == 0
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
     held = json.loads(out.read_text())
     assert told["poses"] == held
+    assert set(held["shot.png"]["parts"]) == {"rest", "femur_left"}
     true, found = sr.Camera.load(folder / "true.json"), sr.Camera.from_dict(held["shot.png"]["camera"])
     points = sr.load_patient(folder / "ct").structure_center_mm("hip_left")
     assert np.linalg.norm(true.project(points) - found.project(points)) < 1

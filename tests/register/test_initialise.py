@@ -97,10 +97,10 @@ def test_dicom_receptors_behind_the_person(tmp_path):
 
 def test_what_dicom_files_are_refused(tmp_path):
     for name in ("PositionerPrimaryAngle", "DistanceSourceToPatient", "ImagerPixelSpacing"):
-        with pytest.raises(InputError, match=f"no {name}"):
+        with pytest.raises(InputError, match=f"tells no view.*{name}"):
             camera_from_dicom(header(tmp_path / "x.dcm", **{name: None}), (0, 0, 0))
     (tmp_path / "y.dcm").write_bytes(b"not dicom")
-    with pytest.raises(InputError, match="not a readable DICOM"):
+    with pytest.raises(InputError, match=r"not a readable DICOM|damaged or not readable"):
         camera_from_dicom(tmp_path / "y.dcm", (0, 0, 0))
-    with pytest.raises(InputError, match="not a readable DICOM"):
+    with pytest.raises(InputError, match=r"not a readable DICOM|damaged or not readable"):
         camera_from_dicom(tmp_path / "missing.dcm", (0, 0, 0))

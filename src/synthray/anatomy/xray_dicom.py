@@ -122,6 +122,23 @@ def read_pixel_size(path: str | Path) -> PixelSize:
         return _spacing(_header(file), str(file))
 
 
+def read_view(path: str | Path) -> DicomView | None:
+    """The C-arm's view that a DICOM file's header tells of its first frame; None where it holds too little.
+
+    Raises:
+        InputError: not DICOM, or damaged.
+    """
+    from pydicom.errors import InvalidDicomError
+
+    file = Path(path)
+    with one_line_errors(file):
+        try:
+            header = _header(file)
+        except InvalidDicomError:
+            raise InputError(f"{file}: not a readable DICOM file") from None
+        return _view(header, _spacing(header, str(file)).detector_mm, 0, str(file))
+
+
 @contextmanager
 def one_line_errors(file: Path) -> Iterator[None]:
     """Make one line of whatever a library raises on a damaged image, and pass over its warnings."""

@@ -54,6 +54,9 @@ def register(
     annotate: Annotated[
         bool, typer.Option("--annotate", help="Carry labels and landmarks over; write pictures and a report.")
     ] = False,
+    parts: Annotated[
+        str, typer.Option(help="Labels of bones that moved on their own since the CT, joined by commas: femur_left,…")
+    ] = "",
     structures: Annotated[str, typer.Option(help="Labels to carry over, joined by commas; all without it.")] = "",
     twins: Annotated[bool, typer.Option("--twins", help="Simulate every X-ray at its pose.")] = False,
     seed: Annotated[int, typer.Option(help="Seed of the random starts.")] = 0,
@@ -62,8 +65,9 @@ def register(
 ) -> None:
     """Find from which pose each X-ray of a person was taken, from the person's CT.
 
-    Writes the cameras with their uncertainty and quality, and beside it xrays.json, which the experiments read. With
-    --annotate also annotations.json (COCO), masks, pictures and report.html. Poses that failed make exit code 2.
+    Writes the cameras (of --parts as well) with their uncertainty and quality, and beside it xrays.json, which the
+    experiments read. With --annotate also annotations.json (COCO), masks, pictures and report.html. Poses that failed
+    make exit code 2.
 
     Example: synthray register ct.nii.gz --labels labels.nii.gz shot1.png shot2.png --init landmarks.json --annotate
     """
@@ -91,7 +95,8 @@ def register(
                 seed=seed,
             )
         bar(len(named), len(named))
-    save_fits(out, fits)
+    moved = _parts(patient, images, fits, parts.split(","), seed) if parts else {}
+    save_fits(out, fits, moved)
     files = {name: str(path.resolve()) for name, path in named.items()}
     save_posed_list(out.with_name("xrays.json"), files, fits, str(Path(ct).resolve()))
     if annotate:
@@ -100,7 +105,7 @@ def register(
         from synthray.register import save_twins
 
         save_twins(patient, _believed(fits), out.parent / "twins", seed=seed)
-    _tell(out, fits, as_json)
+    _tell(out, fits, moved, as_json)
 
 
 @dataclass(frozen=True)
@@ -155,6 +160,26 @@ def _named(xrays: list[Path]) -> dict[str, Path]:
 
 def _believed(fits: Mapping[str, Fit]) -> dict[str, Fit]:
     return {name: fit for name, fit in fits.items() if fit.quality.state != "failed"}
+
+
+def _parts(
+    patient: Patient,
+    images: Mapping[str, npt.NDArray[np.float32]],
+    fits: Mapping[str, Fit],
+    names: list[str],
+    seed: int,
+) -> dict[str, dict[str, Fit]]:
+    """X-ray -> the poses of each bone that moved on its own, and of the rest; not for poses that failed."""
+    from synthray.register import register_parts
+
+    each = {name: [name] for name in names}
+    with progress_bar("parts", "X-rays") as bar:
+        found = {}
+        for number, (name, fit) in enumerate(_believed(fits).items()):
+            bar(number, len(fits))
+            found[name] = register_parts(patient, images[name], fit, each, seed=seed)
+        bar(len(fits), len(fits))
+    return found
 
 
 def _annotate(
@@ -228,11 +253,15 @@ def _outlined(image: npt.NDArray[np.float32], carried: Annotation) -> npt.NDArra
     return overlay(image, [*layers, Layer((255, 255, 255), points_px=points)])
 
 
-def _tell(out: Path, fits: dict[str, Fit], as_json: bool) -> None:
+def _tell(out: Path, fits: dict[str, Fit], moved: Mapping[str, Mapping[str, Fit]], as_json: bool) -> None:
     """The result; an error of one line when a pose failed."""
-    lines = [f"{name}: {fit.quality.state}, {fit.quality.reason}; {_spread(fit)}" for name, fit in fits.items()]
-    poses = {name: fit.to_dict() for name, fit in fits.items()}
-    emit({"out": str(out), "poses": poses}, "\n".join([*lines, f"wrote {out}"]), as_json)
+    from synthray.register import to_json
+
+    lines = []
+    for name, fit in fits.items():
+        for part, one in {"": fit, **{f" {part}": one for part, one in moved.get(name, {}).items()}}.items():
+            lines.append(f"{name}{part}: {one.quality.state}, {one.quality.reason}; {_spread(one)}")
+    emit({"out": str(out), "poses": to_json(fits, moved)}, "\n".join([*lines, f"wrote {out}"]), as_json)
     failed = {name: fit for name, fit in fits.items() if fit.quality.state == "failed"}
     if failed:
         name, fit = next(iter(failed.items()))

@@ -22,6 +22,18 @@ def encode(mask: npt.NDArray[np.bool_]) -> dict[str, list[int]]:
     return {"size": list(mask.shape), "counts": [0, *counts] if flat.size and flat[0] else counts}
 
 
+def coco_region(mask: npt.NDArray[np.bool_]) -> dict[str, Any]:
+    """What a COCO annotation says of a mask that isn't empty: run lengths, area, box (left, top, width, height)."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    top, left = int(rows[0]), int(columns[0])
+    return {
+        "segmentation": encode(mask),
+        "area": int(mask.sum()),
+        "bbox": [left, top, int(columns[-1]) + 1 - left, int(rows[-1]) + 1 - top],
+        "iscrowd": 0,
+    }
+
+
 def encode_bits(words: npt.NDArray[np.uint64], names: Sequence[str]) -> dict[str, dict[str, list[int]]]:
     """Many masks at once from the bits of a march: what `encode` gives for each.
 

@@ -11,6 +11,7 @@ from synthray.register.annotate import save_twins as save_twins
 from synthray.register.annotate import twin as twin
 from synthray.register.fit import Fit as Fit
 from synthray.register.fit import save_fits as save_fits
+from synthray.register.fit import to_json as to_json
 from synthray.register.initialise import camera_from_dicom as camera_from_dicom
 from synthray.register.initialise import camera_from_landmarks as camera_from_landmarks
 from synthray.register.intrinsics import intrinsics_jacobian as intrinsics_jacobian

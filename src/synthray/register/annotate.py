@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from synthray.anatomy import Patient
+from synthray.dataset import rle
 from synthray.errors import InputError
 from synthray.files import write_atomically
 from synthray.imaging import ImagingSettings, Level
@@ -107,7 +108,9 @@ def coco(annotations: Mapping[str, Annotation], fits: Mapping[str, Fit]) -> dict
             }
         )
         for structure, mask in one.masks.items():
-            regions.append({"category_id": structures.index(structure) + 1, "image_id": number, **_region(mask)})
+            regions.append(
+                {"category_id": structures.index(structure) + 1, "image_id": number, **rle.coco_region(mask)}
+            )
         if landmarks:
             regions.append({"category_id": len(structures) + 1, "image_id": number, **_keypoints(one, landmarks)})
     categories: list[dict[str, Any]] = [
@@ -121,19 +124,6 @@ def coco(annotations: Mapping[str, Annotation], fits: Mapping[str, Fit]) -> dict
         "images": images,
         "annotations": [{"id": place, **one} for place, one in enumerate(regions, 1)],
         "categories": categories,
-    }
-
-
-def _region(mask: npt.NDArray[np.bool_]) -> dict[str, Any]:
-    from synthray.dataset import rle
-
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    top, left = int(rows[0]), int(columns[0])
-    return {
-        "segmentation": rle.encode(mask),
-        "area": int(mask.sum()),
-        "bbox": [left, top, int(columns[-1]) + 1 - left, int(rows[-1]) + 1 - top],
-        "iscrowd": 0,
     }
 
 

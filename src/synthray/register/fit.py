@@ -98,7 +98,16 @@ class Fit:
         }
 
 
-def save_fits(path: str | Path, fits: Mapping[str, Fit]) -> None:
-    """Write poses as JSON: {X-ray's name: fit}."""
-    held = {name: fit.to_dict() for name, fit in fits.items()}
-    write_atomically(Path(path), (json.dumps(held, indent=1) + "\n").encode())
+def to_json(fits: Mapping[str, Fit], parts: Mapping[str, Mapping[str, Fit]] | None = None) -> dict[str, Any]:
+    """Poses as plain data: {X-ray's name: fit}, with the fits of its parts as `parts` where there are any."""
+    moved = parts or {}
+    return {
+        name: fit.to_dict()
+        | ({"parts": {part: one.to_dict() for part, one in moved[name].items()}} if name in moved else {})
+        for name, fit in fits.items()
+    }
+
+
+def save_fits(path: str | Path, fits: Mapping[str, Fit], parts: Mapping[str, Mapping[str, Fit]] | None = None) -> None:
+    """Write poses as JSON, see `to_json`."""
+    write_atomically(Path(path), (json.dumps(to_json(fits, parts), indent=1) + "\n").encode())

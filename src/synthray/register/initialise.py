@@ -5,25 +5,19 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from synthray.anatomy import Patient
+from synthray.anatomy.xray_dicom import read_view
 from synthray.errors import InputError, SynthrayWarning
-from synthray.geometry import Camera, CArm, agreed_view
+from synthray.geometry import Camera, agreed_view
 
 # A pose has six unknowns: four points are the fewest that also contradict a wrong one.
 FEWEST = 4
 _AGREEING = 6
 _TOLERANCE = 0.03
-_DISTANCE, _TO_PATIENT, _LAO, _CRAN = (
-    "DistanceSourceToDetector",
-    "DistanceSourceToPatient",
-    "PositionerPrimaryAngle",
-    "PositionerSecondaryAngle",
-)
 
 
 def camera_from_landmarks(
@@ -90,10 +84,9 @@ def _pixel(name: str, at: npt.ArrayLike) -> npt.NDArray[np.float64]:
 
 
 def camera_from_dicom(path: str | Path, target_mm: npt.ArrayLike, *, shape: tuple[int, int] | None = None) -> Camera:
-    """The view that an X-ray's DICOM header tells: angles, distances and pixel size (DICOM PS3.3 C.8.7.5).
+    """The view that an X-ray's DICOM header tells, see `geometry.DicomView`.
 
-    The angles say where the receptor stands about a person lying on their back, 0/0 in front of the chest, as those of
-    `CArm.view` do. Where the isocentre lies in the person is not in the header: the target is put there.
+    Where the isocentre lies in the person is not in the header: the target is put there.
 
     Args:
         path: of the DICOM file.
@@ -103,41 +96,12 @@ def camera_from_dicom(path: str | Path, target_mm: npt.ArrayLike, *, shape: tupl
     Raises:
         InputError: the file can't be read, or lacks an angle, a distance or the pixel size.
     """
-    header = _header(Path(path))
-    rows, columns = int(_number(path, header, "Rows")), int(_number(path, header, "Columns"))
-    distance = _number(path, header, _DISTANCE)
-    lao, cran = _number(path, header, _LAO), _number(path, header, _CRAN)
-    behind = abs(lao) > 90
-    device = CArm(
-        name=Path(path).name,
-        rows=rows,
-        columns=columns,
-        pixel_mm=_number(path, header, "ImagerPixelSpacing"),
-        source_to_detector_mm=distance,
-        source_to_isocenter_mm=_number(path, header, _TO_PATIENT),
-        max_orbit_deg=180,
-        max_tilt_deg=90,
-    )
-    view = device.view(target_mm, lao - np.sign(lao) * 180 if behind else lao, cran, view="ap" if behind else "pa")
-    return view if shape is None else view.resized(*shape)
-
-
-def _header(path: Path) -> Any:
-    import pydicom
-
-    try:
-        return pydicom.dcmread(path, stop_before_pixels=True)
-    except (OSError, pydicom.errors.InvalidDicomError) as error:
-        raise InputError(f"{path}: not a readable DICOM file ({error})") from None
-
-
-def _number(path: str | Path, header: Any, name: str) -> float:
-    """A number of the header, the first of several."""
-    value = header.get(name)
-    try:
-        number = float(value[0] if isinstance(value, (list, tuple)) or hasattr(value, "append") else value)
-    except (TypeError, ValueError, IndexError):
-        raise InputError(f"{path}: the DICOM header has no {name}; give the camera yourself (CArm.view)") from None
-    if not np.isfinite(number):
-        raise InputError(f"{path}: {name} is {number} in the DICOM header; give the camera yourself (CArm.view)")
-    return number
+    view = read_view(path)
+    if view is None or view.source_to_patient_mm is None:
+        raise InputError(
+            f"{path}: its DICOM header tells no view (PositionerPrimaryAngle, ImagerPixelSpacing, "
+            "DistanceSourceToDetector and DistanceSourceToPatient are needed, and a detector square to the beam); give "
+            "the camera yourself (CArm.view)"
+        )
+    camera = view.camera(target_mm)
+    return camera if shape is None else camera.resized(*shape)

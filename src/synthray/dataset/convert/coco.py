@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import numpy as np
-
 from synthray.dataset import rle
 from synthray.dataset.convert.job import Job, landmarks_in_view, pixel_mm, stem
 from synthray.dataset.read import StoredSample
@@ -45,7 +43,7 @@ def write_coco(job: Job) -> None:
         for structure, mask in sample.masks.items():
             category = structures.setdefault(structure, len(structures) + 1)
             if mask.any():
-                annotations.append({"category_id": category, "image_id": number, **_region(mask)})
+                annotations.append({"category_id": category, "image_id": number, **rle.coco_region(mask)})
         if landmarks:
             annotations.append({"category_id": 0, "image_id": number, **_keypoints(sample, landmarks)})
     # The category of keypoints comes after all structures, whose number is known at the end.
@@ -67,17 +65,6 @@ def write_coco(job: Job) -> None:
         "categories": categories,
     }
     (job.place / "annotations.json").write_text(json.dumps(content) + "\n", encoding="utf-8")
-
-
-def _region(mask: np.ndarray[Any, np.dtype[np.bool_]]) -> dict[str, Any]:
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    top, left = int(rows[0]), int(columns[0])
-    return {
-        "segmentation": rle.encode(mask),
-        "area": int(mask.sum()),
-        "bbox": [left, top, int(columns[-1]) + 1 - left, int(rows[-1]) + 1 - top],
-        "iscrowd": 0,
-    }
 
 
 def _keypoints(sample: StoredSample, names: list[str]) -> dict[str, Any]:
