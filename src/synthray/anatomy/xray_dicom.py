@@ -128,14 +128,9 @@ def read_view(path: str | Path) -> DicomView | None:
     Raises:
         InputError: not DICOM, or damaged.
     """
-    from pydicom.errors import InvalidDicomError
-
     file = Path(path)
     with one_line_errors(file):
-        try:
-            header = _header(file)
-        except InvalidDicomError:
-            raise InputError(f"{file}: not a readable DICOM file") from None
+        header = _header(file)
         return _view(header, _spacing(header, str(file)).detector_mm, 0, str(file))
 
 
@@ -159,9 +154,14 @@ def one_line_errors(file: Path) -> Iterator[None]:
 
 def _header(file: Path) -> Any:
     from pydicom import dcmread
+    from pydicom.errors import InvalidDicomError
     from pydicom.filewriter import correct_ambiguous_vr
 
-    return correct_ambiguous_vr(dcmread(file, stop_before_pixels=True, specific_tags=_TAGS), True)
+    try:
+        return correct_ambiguous_vr(dcmread(file, stop_before_pixels=True, specific_tags=_TAGS), True)
+    except InvalidDicomError:
+        # pydicom's own line speaks of its options.
+        raise InputError(f"{file}: damaged, or not a readable DICOM file") from None
 
 
 def _read(file: Path, frame: int | None) -> XrayDicom:

@@ -83,17 +83,11 @@ def register(
     start = Start(init, view, lao, cran, target, carm)
     images, fits = {name: read_image(path) for name, path in named.items()}, dict[str, Any]()
     cameras = {name: start.camera(patient, name, path, images[name].shape, len(named)) for name, path in named.items()}
+    how: dict[str, Any] = {"reach": reach, "bone": bone, "seed": seed}
     with progress_bar("register", "X-rays") as bar:
         for number, name in enumerate(named):
             bar(number, len(named))
-            fits[name] = find(
-                patient,
-                images[name],
-                cameras[name],
-                reach=reach,
-                bone=bone,  # type: ignore[arg-type]
-                seed=seed,
-            )
+            fits[name] = find(patient, images[name], cameras[name], **how)
         bar(len(named), len(named))
     moved = _parts(patient, images, fits, parts.split(","), seed) if parts else {}
     save_fits(out, fits, moved)

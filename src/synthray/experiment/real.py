@@ -11,9 +11,7 @@ from synthray.evaluate import Case
 from synthray.models import Preprocessing, fit_images
 from synthray.models.preprocess import fit_masks
 from synthray.train import ArraySource, Batch
-
-# Real images are held with some more pixels than the network takes, so that magnified ones stay sharp.
-_SHARPER = 1.25
+from synthray.train.adaptation.self_training import sharper
 
 
 def person_of(case: Case) -> str:
@@ -54,7 +52,7 @@ def real_source(
     images, masks, points = [], [], []
     for case in cases:
         image = torch.from_numpy(np.ascontiguousarray(case.image, dtype=np.float32))
-        content, fit = fit_images(image[None], Preprocessing(size=round(side * _SHARPER)))
+        content, fit = fit_images(image[None], sharper(Preprocessing(size=side)))
         empty = np.zeros(case.image.shape, dtype=bool)
         truth = np.stack([case.masks.get(name, empty) for name in structures])
         absent = np.full(2, np.nan)

@@ -83,6 +83,7 @@ def run_experiment(
         InputError: an unknown name, or data that can't be used.
     """
     experiment, chosen_size = _known(name), _size(size)
+    _check_arms(experiment, chosen_size, arms)
     bar = progress or _silent
     folder = Path(out) / chosen_size.name
     root = find_data(None if data is None else Path(data))
@@ -166,13 +167,18 @@ def _material(
     return Material(experiment, size, dataset, real, simulated, unlabelled=unlabelled)
 
 
+def _check_arms(experiment: Experiment, size: Size, names: Collection[str] | None) -> None:
+    """Refuse unknown names before anything is simulated."""
+    every = [arm.name for arm in experiment.arms(size)]
+    unknown = [name for name in names or () if name not in every]
+    if unknown:
+        raise InputError(f"{experiment.name} has no arm '{unknown[0]}'; it has {', '.join(every)}")
+
+
 def _arms(material: Material, names: Collection[str] | None, *, has_cts: bool) -> list[Arm]:
     """The arms to run: those named, or of the size, and those they build on, as far as there are images for them."""
     experiment, size = material.experiment, material.size
     every = list(experiment.arms(size))
-    unknown = [name for name in names or () if name not in {arm.name for arm in every}]
-    if unknown:
-        raise InputError(f"{experiment.name} has no arm '{unknown[0]}'; it has {', '.join(arm.name for arm in every)}")
     if names is None and size.name != "full" and experiment.few:
         names = experiment.few
     wanted = {arm.name for arm in every if names is None or arm.name in names}
